@@ -1,0 +1,158 @@
+"""The composition root: the one module that knows all the others, and the order in which they start and stop.
+
+Start: store, then what reads it, then the call socket (a call must find us as soon as FreeSWITCH can place one), then
+the nodes, then HTTP. Stop: the reverse; calls in progress are FreeSWITCH's and go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import time
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
+
+from flask import Flask
+from gevent import socket
+
+from fscontrol.calls.book import CallBook
+from fscontrol.calls.identity import call_sid
+from fscontrol.calls.inbound import InboundCalls
+from fscontrol.calls.sources import TrunkSources
+from fscontrol.errors import ConfigurationError, EslError
+from fscontrol.esl import commands
+from fscontrol.esl.call_socket import CallSocketServer
+from fscontrol.esl.client import NodeClient
+from fscontrol.esl.event import Event
+from fscontrol.esl.nodes import Nodes
+from fscontrol.http import observe, organizations, sync
+from fscontrol.http.server import HttpServer, make_app
+from fscontrol.provisioning.organizations import Organizations
+from fscontrol.settings import Settings
+from fscontrol.sofia.deliver import GatewayFiles
+from fscontrol.sofia.reconcile import Reconciler
+from fscontrol.sofia.registrations import Registrations
+from fscontrol.store.opening import open_store
+from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.logs import conceal
+
+log = logging.getLogger(__name__)
+
+
+def resolve_host(name: str) -> Iterable[str]:
+    """A host's addresses by the system's resolver, off the hub. Raises OSError."""
+    return sorted({str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+
+
+class Application:
+    """One control plane. Build it with safe settings (`settings.require_safe`), `start` it, `stop` it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        for secret in (settings.api_key, settings.esl_password, settings.secret_key):
+            conceal(secret.get_secret_value())
+        conceal(unquote(urlsplit(settings.store_url).password or ""))
+        rng = random.SystemRandom()
+        self.store = open_store(settings)
+        self.registrations = Registrations(time.time)
+        self.nodes = Nodes(
+            NodeClient(address, settings.esl_password, settings.esl_timeout_seconds, rng.random)
+            for address in settings.nodes
+        )
+        self.reconciler = Reconciler(
+            self.nodes,
+            self.store,
+            GatewayFiles(settings.config_dir),
+            self.registrations,
+            settings.reconcile_seconds,
+            rng.random,
+        )
+        self.sources = TrunkSources(self.store, resolve_host, settings.reconcile_seconds)
+        self.book = CallBook(self.store, time.time)
+        self.organizations = Organizations(self.store, self._organization_changed)
+        inbound = InboundCalls(
+            self.store,
+            self.sources,
+            self.book,
+            clock=time.time,
+            new_call_sid=lambda: call_sid(time.time(), secrets.token_bytes(8)),
+            node_of=self._node_of,
+        )
+        self.call_socket = CallSocketServer(
+            settings.call_socket.host,
+            settings.call_socket.port,
+            inbound.decide,
+            settings.decision_timeout_seconds,
+            settings.max_calls_deciding,
+        )
+        self.http = HttpServer(settings.http.host, settings.http.port, self._http_app())
+        for node in self.nodes:
+            self._follow(node)
+
+    def start(self) -> None:
+        """Bind and begin. Raises `ConfigurationError` when an address is taken."""
+        self.sources.start()
+        self.book.start()
+        _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
+        self.reconciler.start()
+        self.nodes.start()
+        _bind("FSCONTROL_HTTP", str(self.settings.http), self.http)
+        log.info(
+            "serving", extra={"http": str(self.settings.http), "call_socket": str(self.settings.call_socket)}
+        )
+
+    def stop(self) -> None:
+        """Stop taking work, finish what is under way, release everything."""
+        self.http.stop()
+        self.call_socket.stop()
+        self.reconciler.stop()
+        self.nodes.stop()
+        self.sources.stop()
+        self.book.stop()
+        self.store.close()
+        log.info("stopped")
+
+    def _http_app(self) -> Flask:
+        timeout = self.settings.apply_timeout_seconds
+        doors = [
+            sync.door(self.organizations, self.reconciler, self.registrations, timeout),
+            organizations.door(self.organizations, self.store, self.reconciler, self.registrations, timeout),
+            observe.door(self.store, self.registrations, self.book, self.nodes),
+        ]
+        return make_app(doors, self.settings.api_key, self.settings.max_body_bytes)
+
+    def _organization_changed(self, key: str) -> None:
+        self.sources.refresh(key)
+        self.reconciler.wake(key)
+
+    def _follow(self, node: NodeClient) -> None:
+        for name in ("sofia::gateway_state", "sofia::gateway_delete"):
+            node.on_event(name, lambda event, node=node.name: self.registrations.take_event(node, event))  # type: ignore[misc]
+        node.on_event("CHANNEL_HANGUP_COMPLETE", self.book.hung_up)
+        node.on_down(lambda: self.registrations.lost(node.name))
+        node.on_up(lambda: self._compare_calls_soon(node))
+
+    def _compare_calls_soon(self, node: NodeClient) -> None:
+        spawn(f"compare calls {node.name}", self._compare_calls, node)
+
+    def _compare_calls(self, node: NodeClient) -> None:
+        try:
+            self.book.compare_with_channels(node.name, node.request(commands.show_channels()))
+        except EslError as error:
+            log.warning("calls not compared", extra={"node": node.name, "reason": str(error)})
+
+    def _node_of(self, call: Event) -> str:
+        """The node a call came from: by its switchname, which the rendered tree sets to the node's name."""
+        switchname = call.get("FreeSWITCH-Switchname")
+        names = [node.name for node in self.nodes]
+        return switchname if switchname in names or len(names) > 1 else names[0]
+
+
+def _bind(setting: str, address: str, server: CallSocketServer | HttpServer) -> None:
+    try:
+        server.start()
+    except OSError as error:
+        raise ConfigurationError(
+            [f"{setting}={address} cannot be bound: {error.strerror or error}"]
+        ) from None

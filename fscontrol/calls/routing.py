@@ -1,0 +1,178 @@
+"""Where an inbound call goes; pure. Accept, reject with a reason, or unavailable.
+
+Owns: the walk over the claims, the enumerated reasons, and the one table from a reason to a SIP status. Refuses: to
+guess. A claim that fits two numbers decides nothing, and a number is only ever looked for among the organisations
+whose trunk the call came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fscontrol.calls.admission import TrunkSource
+from fscontrol.calls.called_number import Claim, NumberRules, forms
+from fscontrol.model.call import Candidate
+from fscontrol.model.organization import PhoneNumber
+from fscontrol.store.base import Assignment
+
+
+class Reason(StrEnum):
+    """Why a call is not accepted."""
+
+    UNKNOWN_SOURCE = "unknown_source"
+    INBOUND_DISABLED = "inbound_disabled"
+    UNKNOWN_NUMBER = "unknown_number"
+    AMBIGUOUS_NUMBER = "ambiguous_number"
+    NOT_ASSIGNED = "not_assigned"
+    NUMBER_INACTIVE = "number_inactive"
+    UNAVAILABLE = "unavailable"
+
+
+SIP_STATUS = {
+    Reason.UNKNOWN_SOURCE: 403,
+    Reason.INBOUND_DISABLED: 403,
+    Reason.UNKNOWN_NUMBER: 404,
+    Reason.AMBIGUOUS_NUMBER: 404,
+    Reason.NOT_ASSIGNED: 480,
+    Reason.NUMBER_INACTIVE: 480,
+    Reason.UNAVAILABLE: 503,
+}
+"""The SIP status of each reason; the only place where one becomes the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The call is for this number of this organisation, and something answers it."""
+
+    source: TrunkSource
+    number: PhoneNumber
+    assistant_id: int | None
+    flow_id: int | str | None
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The call is refused, and why. `sip_status` is what the caller hears."""
+
+    reason: Reason
+    detail: str
+
+    @property
+    def sip_status(self) -> int:
+        """The SIP status of the reason."""
+        return SIP_STATUS[self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision and how every claim fared on the way to it."""
+
+    decision: Accept | Reject
+    candidates: tuple[Candidate, ...]
+
+
+def admit(owners: Sequence[TrunkSource], ip: str) -> list[TrunkSource] | Reject:
+    """The trunks a call from `ip` may belong to, or why there is none."""
+    if not owners:
+        return Reject(Reason.UNKNOWN_SOURCE, f"no enabled trunk owns the address {ip}")
+    open_to_calls = [source for source in owners if source.inbound_enabled]
+    if not open_to_calls:
+        return Reject(Reason.INBOUND_DISABLED, f"the trunks that own {ip} take no inbound calls")
+    return open_to_calls
+
+
+def texts_to_look_up(claimed: Iterable[Claim], owners: Iterable[TrunkSource]) -> list[str]:
+    """Every text the store has to be asked for, so that one look-up serves the whole walk."""
+    rules = {source.rules for source in owners}
+    return list(
+        dict.fromkeys(text for claim in claimed for rule in rules for text in forms(claim.user, rule))
+    )
+
+
+def decide(
+    claimed: Sequence[Claim], owners: Sequence[TrunkSource], assignments: Iterable[Assignment]
+) -> Verdict:
+    """Walk the claims in their order and take the first that is an assigned, active number of an owner's.
+
+    A claim that names nothing here does not stop the walk; one that names something which cannot answer is remembered,
+    and its reason is given if nothing better follows (CONTRACTS.md §2).
+    """
+    found = _by_text(assignments, owners)
+    candidates: list[Candidate] = []
+    refusal: Reject | None = None
+    for claim in claimed:
+        tried, outcome = _try(claim, owners, found)
+        if isinstance(outcome, Accept):
+            candidates.append(_candidate(claim, tried, f"matched {outcome.number.phone_number}"))
+            left = claimed[len(candidates) :]
+            candidates += [_candidate(other, (), "not looked at: decided before") for other in left]
+            return Verdict(outcome, tuple(candidates))
+        candidates.append(_candidate(claim, tried, outcome.detail))
+        if refusal is None and outcome.reason is not Reason.UNKNOWN_NUMBER:
+            refusal = outcome
+    if refusal is None:
+        refusal = Reject(
+            Reason.UNKNOWN_NUMBER, "no number in the INVITE belongs to the organisations of this trunk"
+        )
+    return Verdict(refusal, tuple(candidates))
+
+
+_Found = dict[tuple[str, str], list[PhoneNumber]]
+
+
+def _by_text(assignments: Iterable[Assignment], owners: Iterable[TrunkSource]) -> _Found:
+    """Numbers by (organisation, text), those of other tenants left out before anything is compared."""
+    organizations = {source.organization for source in owners}
+    found: _Found = {}
+    for assignment in assignments:
+        if assignment.organization in organizations:
+            numbers = found.setdefault((assignment.organization, assignment.matched), [])
+            if assignment.number not in numbers:
+                numbers.append(assignment.number)
+    return found
+
+
+def _try(
+    claim: Claim, owners: Sequence[TrunkSource], found: _Found
+) -> tuple[tuple[str, ...], Accept | Reject]:
+    """One claim, form by form: the first form that fits anything decides."""
+    by_rules: dict[NumberRules, list[str]] = {}
+    for source in owners:
+        by_rules.setdefault(source.rules, forms(claim.user, source.rules))
+    tried = tuple(dict.fromkeys(text for texts in by_rules.values() for text in texts))
+    depth = max((len(texts) for texts in by_rules.values()), default=0)
+    for rank in range(depth):
+        matches: dict[tuple[str, str], tuple[TrunkSource, PhoneNumber]] = {}
+        for source in owners:
+            texts = by_rules[source.rules]
+            for number in found.get((source.organization, texts[rank]), ()) if rank < len(texts) else ():
+                best = matches.setdefault((source.organization, number.phone_number), (source, number))
+                if number.sip_trunk_id == source.trunk_id and best[0].trunk_id != source.trunk_id:
+                    matches[source.organization, number.phone_number] = (source, number)
+        if matches:
+            return tried, _one_of(claim, list(matches.values()))
+    return tried, Reject(Reason.UNKNOWN_NUMBER, "no number of this trunk's organisations")
+
+
+def _one_of(claim: Claim, matches: list[tuple[TrunkSource, PhoneNumber]]) -> Accept | Reject:
+    if len(matches) > 1:
+        tenants = len({source.organization for source, _ in matches})
+        several = (
+            f"{len(matches)} numbers of {tenants} organisations" if tenants > 1 else f"{len(matches)} numbers"
+        )
+        return Reject(Reason.AMBIGUOUS_NUMBER, f"fits {several}; never guessed")
+    source, number = matches[0]
+    if not number.is_active:
+        return Reject(Reason.NUMBER_INACTIVE, f"{number.phone_number} is not active")
+    if number.is_assigned:
+        return Accept(source, number, number.assistant_id, number.flow_id, claim)
+    if source.default_assistant_id is not None:
+        return Accept(source, number, source.default_assistant_id, None, claim)
+    return Reject(Reason.NOT_ASSIGNED, f"{number.phone_number} has no assistant or flow")
+
+
+def _candidate(claim: Claim, tried: tuple[str, ...], outcome: str) -> Candidate:
+    return Candidate(source=claim.source, raw=claim.raw, forms=tried, outcome=outcome)

@@ -1,0 +1,162 @@
+"""`fscontrol doctor`: look at everything a working bridge needs, and say how to mend what is not so."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+import requests
+from rich.console import Console
+
+from fscontrol import settings as configuration
+from fscontrol.errors import FscontrolError, NodeUnreachable
+from fscontrol.esl import commands
+from fscontrol.esl.client import NodeClient
+from fscontrol.settings import NodeAddress, Settings
+from fscontrol.sofia.tree import GATEWAY_DIRECTORY, PROFILE
+
+REQUIRED_MODULES = ("mod_sofia", "mod_event_socket", "mod_dptools", "mod_dialplan_xml", "mod_commands")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: whether it is as it should be, what was seen, and how to mend it."""
+
+    what: str
+    good: bool
+    seen: str
+    mend: str = ""
+
+
+@click.command()
+def doctor() -> None:
+    """Check settings, store, directories, every node, its profile and modules, and the backend.
+
+    Exit code 0 when nothing is wrong, 1 otherwise.
+    """
+    settings = configuration.load()
+    console = Console()
+    good = True
+    for look in (_settings, _store, _directories, _nodes, _backend):
+        with console.status(f"looking at {look.__name__.strip('_')}"):
+            findings = list(look(settings))
+        for finding in findings:
+            good = good and finding.good
+            console.print(
+                f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.seen}", markup=False
+            )
+            if not finding.good and finding.mend:
+                console.print(f"     → {finding.mend}", markup=False)
+    raise SystemExit(0 if good else 1)
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    problems = settings.contradictions()
+    if not problems:
+        yield Finding("settings", True, "no contradiction")
+    for problem in problems:
+        what, _, mend = problem.partition(": ")
+        yield Finding("settings", False, what, mend or "see docs/settings.md")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    from fscontrol.store.opening import open_store
+
+    try:
+        store = open_store(settings)
+        count = len(store.organization_keys())
+        store.close()
+        yield Finding("store", True, f"{settings.store_url.partition('://')[0]}, {count} organisation(s)")
+    except FscontrolError as error:
+        yield Finding(
+            "store",
+            False,
+            str(error),
+            "check FSCONTROL_STORE_URL, its directory's owner, and FSCONTROL_SECRET_KEY",
+        )
+
+
+def _directories(settings: Settings) -> Iterator[Finding]:
+    root = settings.config_dir
+    gateways = root / GATEWAY_DIRECTORY
+    there = (root / "freeswitch.xml").is_file()
+    yield Finding(
+        "configuration tree",
+        there,
+        f"{root}{'' if there else ' has no freeswitch.xml'}",
+        f"run: fscontrol freeswitch-config {root}",
+    )
+    writable = gateways.is_dir() and os.access(gateways, os.W_OK | os.X_OK)
+    yield Finding(
+        "gateway directory",
+        writable,
+        f"{gateways} {'is' if writable else 'is not'} writable",
+        "make it, owned by the user fscontrol and FreeSWITCH share",
+    )
+
+
+def _nodes(settings: Settings) -> Iterator[Finding]:
+    for address in settings.nodes:
+        client = NodeClient(
+            address, settings.esl_password, settings.esl_timeout_seconds, random.SystemRandom().random
+        )
+        client.start()
+        try:
+            if client.wait_connected(settings.esl_timeout_seconds):
+                yield from _node(address, client)
+            else:
+                yield Finding(
+                    f"node {address.name}",
+                    False,
+                    client.last_error,
+                    "is FreeSWITCH running, its Event Socket listening there, and FSCONTROL_ESL_PASSWORD its password?",
+                )
+        finally:
+            client.stop()
+
+
+def _node(address: NodeAddress, client: NodeClient) -> Iterator[Finding]:
+    def ask(name: str, arguments: str) -> str:
+        return client.request(commands.api(name, arguments))
+
+    name = f"node {address.name}"
+    try:
+        yield Finding(f"{name}, Event Socket", True, f"FreeSWITCH {ask('version', 'short').strip()}")
+        status = ask("sofia", f"xmlstatus profile {PROFILE}")
+        running = "<profile-info>" in status or "<profile>" in status
+        yield Finding(
+            f"{name}, profile {PROFILE}",
+            running,
+            "running" if running else status.strip()[:80],
+            "boot FreeSWITCH on the tree of `fscontrol freeswitch-config`; its log says why a profile does not start",
+        )
+        for module in REQUIRED_MODULES:
+            loaded = ask("module_exists", module).strip() == "true"
+            yield Finding(
+                f"{name}, {module}",
+                loaded,
+                "loaded" if loaded else "missing",
+                f"add {module} to modules.conf.xml",
+            )
+    except NodeUnreachable as error:
+        yield Finding(name, False, str(error), "the node was lost while it was being looked at; try again")
+
+
+def _backend(settings: Settings) -> Iterator[Finding]:
+    if not settings.backend_url:
+        yield Finding("backend", True, "none set (FSCONTROL_BACKEND_URL)")
+        return
+    try:
+        # Any answer will do: the three routes take POST only, and a status of 4xx proves that it is there.
+        response = requests.get(settings.backend_url, timeout=5, allow_redirects=False)
+        yield Finding(
+            "backend",
+            response.status_code < 500,
+            f"HTTP {response.status_code}",
+            "look at the backend's own log",
+        )
+    except requests.RequestException as error:
+        yield Finding("backend", False, type(error).__name__, "check FSCONTROL_BACKEND_URL and the way to it")

@@ -1,0 +1,58 @@
+"""`fscontrol freeswitch-config DIR`: write the configuration tree a stock FreeSWITCH boots on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fscontrol import settings as configuration
+from fscontrol.errors import ConfigurationError
+from fscontrol.settings import NodeAddress, Settings
+from fscontrol.sofia.tree import NodeConfig
+
+
+@click.command("freeswitch-config")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--node", "node_name", default="", help="Which node of FSCONTROL_NODES it is for; default: the first."
+)
+def freeswitch_config(directory: Path, node_name: str) -> None:
+    """Write FreeSWITCH's configuration tree into DIRECTORY.
+
+    Boot it with `freeswitch -conf DIRECTORY -log … -db …`. Gateways are delivered into it later, while both run.
+    """
+    from fscontrol.sofia.deliver import write_tree
+    from fscontrol.sofia.tree import render_tree
+
+    settings = configuration.load()
+    nodes = {node.name: node for node in settings.nodes}
+    if node_name and node_name not in nodes:
+        raise click.UsageError(f"FSCONTROL_NODES names no node {node_name!r}")
+    node = nodes[node_name] if node_name else settings.nodes[0]
+    files = render_tree(node_config(settings, node))
+    write_tree(directory, files)
+    click.echo(f"{len(files)} files for node {node.name} in {directory}")
+
+
+def node_config(settings: Settings, node: NodeAddress) -> NodeConfig:
+    """What the tree of a node depends on, from the settings."""
+    if not settings.esl_password.get_secret_value():
+        raise ConfigurationError(
+            ["FSCONTROL_ESL_PASSWORD is not set: the tree needs the password we shall use"]
+        )
+    listen = settings.esl_listen or node
+    return NodeConfig(
+        node=node.name,
+        esl_host=listen.host,
+        esl_port=listen.port,
+        esl_password=settings.esl_password,
+        esl_allow=settings.esl_allow,
+        call_socket=((settings.call_socket.host, settings.call_socket.port),),
+        sip_ip=settings.sip_ip,
+        sip_port=settings.sip_port,
+        tls_port=settings.tls_port,
+        rtp_start=settings.rtp_ports[0],
+        rtp_end=settings.rtp_ports[1],
+        external_ip=settings.external_ip,
+    )

@@ -1,0 +1,88 @@
+"""`fscontrol serve`: run the control plane until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import gevent
+from gevent.event import Event as Flag
+from pydantic import SecretStr
+
+from fscontrol import settings as configuration
+from fscontrol.settings import NodeAddress, Settings
+
+
+@click.command()
+@click.option(
+    "--simulate",
+    is_flag=True,
+    help="Steer a FreeSWITCH stand-in inside this process; makes a key if none is set.",
+)
+def serve(simulate: bool) -> None:
+    """Serve the HTTP API and the call socket, and keep every node as the store says.
+
+    Ends on SIGTERM or SIGINT; calls in progress are FreeSWITCH's and go on.
+    """
+    from fscontrol.app import Application
+    from fscontrol.telemetry import logs
+
+    settings = configuration.load()
+    logs.configure(settings.log_format, settings.log_level)
+    with simulation(settings) if simulate else contextlib.nullcontext(settings) as chosen:
+        configuration.require_safe(chosen)
+        application = Application(chosen)
+        application.start()
+        try:
+            wait_for_signal()
+        finally:
+            application.stop()
+
+
+def wait_for_signal() -> None:
+    """Sleep until SIGTERM or SIGINT."""
+    told_to_stop = Flag()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, told_to_stop.set)
+    told_to_stop.wait()
+
+
+@contextlib.contextmanager
+def simulation(settings: Settings) -> Iterator[Settings]:
+    """A stand-in for FreeSWITCH on a rendered tree in a temporary directory; yields the settings that lead to it."""
+    from fscontrol.cli.freeswitch_config import node_config
+    from fscontrol.simulator.server import StandIn
+    from fscontrol.sofia.deliver import write_tree
+    from fscontrol.sofia.tree import render_tree
+
+    if settings.public_addresses:
+        raise click.UsageError(
+            f"--simulate is for this machine alone, but {settings.public_addresses[0]} is not loopback"
+        )
+    with tempfile.TemporaryDirectory(prefix="fscontrol-") as directory:
+        changes: dict[str, object] = {
+            "esl_password": SecretStr(secrets.token_urlsafe(18)),
+            "config_dir": Path(directory) / "conf",
+            "store_url": f"sqlite:///{directory}/fscontrol.db",
+        }
+        if not settings.api_key.get_secret_value():
+            key = secrets.token_urlsafe(24)
+            changes["api_key"] = SecretStr(key)
+            click.echo(f"SIP_BRIDGE_API_KEY={key}   (made for this run)")
+        simulated = settings.with_(**changes)
+        write_tree(simulated.config_dir, render_tree(node_config(simulated, simulated.nodes[0])))
+        stand_in = StandIn(simulated.config_dir, simulated.esl_password, node_name=simulated.nodes[0].name)
+        stand_in.start()
+        click.echo(
+            "FreeSWITCH: the stand-in inside this process (--simulate); no SIP and no audio on the wire"
+        )
+        node = NodeAddress(name=simulated.nodes[0].name, host="127.0.0.1", port=stand_in.esl_port)
+        try:
+            yield simulated.with_(nodes=(node,))
+        finally:
+            stand_in.stop()

@@ -1,0 +1,194 @@
+"""Every error this project raises on purpose, as one tree. Each class has a stable `id` that clients may match on.
+
+FscontrolError                      internal
+├── ConfigurationError              configuration          refused to start; `problems` names every contradiction
+├── RequestError                    request                what a caller over HTTP did wrong
+│   ├── MalformedBody               malformed_body         the body is not the JSON (or the type) that was promised
+│   ├── InvalidDocument             invalid_document       the document does not validate; `problems` lists all of it
+│   ├── BodyTooLarge                body_too_large
+│   ├── Unauthorized                unauthorized
+│   ├── NotFound                    not_found
+│   ├── MethodNotAllowed            method_not_allowed
+│   ├── StaleGeneration             stale_generation       an older generation than the one stored
+│   └── TooManyRequests             too_many_requests      `retry_after` seconds
+├── StoreError                      store                  the store cannot be read or written
+│   └── SecretUnreadable            secret_unreadable      a stored secret does not open with the keys given
+├── RenderError                     render                 what was rendered would not be safe or well-formed XML
+├── DeliveryError                   delivery               the rendered files could not be written
+└── EslError                        esl                    the Event Socket
+    ├── NodeUnreachable             node_unreachable       no connection, or it was lost
+    │   ├── EslTimeout              esl_timeout            no answer before the deadline; the connection is closed
+    │   └── EslAuthRefused          esl_auth_refused       wrong ESL password, or our address is not in its ACL
+    ├── EslProtocolError            esl_protocol           bytes that are not the Event Socket's framing
+    ├── UnsafeArgument              unsafe_argument        a value that would change the meaning of a command
+    ├── CommandRefused              command_refused        FreeSWITCH said no
+    └── CallerGone                  caller_gone            the caller hung up while the call socket was deciding
+
+What an error is over HTTP stands in `fscontrol.http.problems`, what a refused call is in SIP in
+`fscontrol.calls.routing`; a test holds that both are complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a document: where (a path such as `trunks[0].gateway`) and why, in words for its sender."""
+
+    path: str
+    message: str
+
+
+class FscontrolError(Exception):
+    """Root of the tree. The message is written for the person who has to act on it and never holds a secret."""
+
+    id: ClassVar[str] = "internal"
+
+
+class ConfigurationError(FscontrolError):
+    """The settings contradict themselves or are unsafe; the process does not start."""
+
+    id = "configuration"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class RequestError(FscontrolError):
+    """The caller's request cannot be served as it is."""
+
+    id = "request"
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON, not UTF-8, or not an object."""
+
+    id = "malformed_body"
+
+
+class InvalidDocument(RequestError):
+    """The document was read and does not validate. Nothing was changed."""
+
+    id = "invalid_document"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        super().__init__(f"{count} problem{'' if count == 1 else 's'} in the document; nothing was changed")
+
+
+class BodyTooLarge(RequestError):
+    """The body is longer than the limit set."""
+
+    id = "body_too_large"
+
+
+class Unauthorized(RequestError):
+    """No key, or a wrong one. The message does not say which."""
+
+    id = "unauthorized"
+
+
+class NotFound(RequestError):
+    """There is no such thing here."""
+
+    id = "not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method on it does not."""
+
+    id = "method_not_allowed"
+
+
+class StaleGeneration(RequestError):
+    """A push older than what is stored, or another content under a generation already used."""
+
+    id = "stale_generation"
+
+
+class TooManyRequests(RequestError):
+    """Over a limit; try again after `retry_after` seconds."""
+
+    id = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class StoreError(FscontrolError):
+    """The store cannot be read or written."""
+
+    id = "store"
+
+
+class SecretUnreadable(StoreError):
+    """A secret in the store was written under a key that is not among the keys given."""
+
+    id = "secret_unreadable"
+
+
+class RenderError(FscontrolError):
+    """Rendering refused: the value or the result is not safe for FreeSWITCH's preprocessor or not well-formed."""
+
+    id = "render"
+
+
+class DeliveryError(FscontrolError):
+    """The rendered files could not be written where FreeSWITCH reads them."""
+
+    id = "delivery"
+
+
+class EslError(FscontrolError):
+    """Something went wrong on an Event Socket connection."""
+
+    id = "esl"
+
+
+class NodeUnreachable(EslError):
+    """There is no connection to the node, or it was lost while a command was on its way."""
+
+    id = "node_unreachable"
+
+
+class EslTimeout(NodeUnreachable):
+    """No answer before the deadline. Replies are matched by order, so the connection is closed with it."""
+
+    id = "esl_timeout"
+
+
+class EslAuthRefused(NodeUnreachable):
+    """FreeSWITCH refused the ESL password or the address we come from."""
+
+    id = "esl_auth_refused"
+
+
+class EslProtocolError(EslError):
+    """Bytes that cannot be an Event Socket frame."""
+
+    id = "esl_protocol"
+
+
+class UnsafeArgument(EslError):
+    """A value that would change the meaning of a command; refused before anything is sent."""
+
+    id = "unsafe_argument"
+
+
+class CommandRefused(EslError):
+    """FreeSWITCH answered a command with a refusal, or did not do what it acknowledged."""
+
+    id = "command_refused"
+
+
+class CallerGone(EslError):
+    """The caller hung up while the call socket was still deciding."""
+
+    id = "caller_gone"

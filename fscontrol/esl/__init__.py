@@ -1,0 +1,1 @@
+"""The Event Socket: the only package that imports greenswitch."""

@@ -1,0 +1,164 @@
+"""The server behind FreeSWITCH's `socket` application: each connection is one call that waits for a decision.
+
+Owns: accepting, the `connect` handshake, running dialplan applications on that call, deadlines, and the bound on
+calls deciding at once. Refuses: to hold a call. A connection closed without a decision makes the dialplan's next
+action run, which is `respond 503` (FREESWITCH.md §4), so an error here never leaves a caller in silence.
+
+greenswitch's `OutboundESLServer` accepts by polling every 0.1 s and stops at 100 connections; its session starts two
+greenlets a call. Here a gevent server accepts, and the call's own greenlet reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import cast
+
+import gevent
+from gevent import socket
+from gevent.pool import Group
+from gevent.server import StreamServer
+from greenswitch.esl import OutboundSession
+
+from fscontrol.errors import CallerGone, CommandRefused, EslError, EslProtocolError, EslTimeout
+from fscontrol.esl import commands
+from fscontrol.esl.commands import Command
+from fscontrol.esl.event import Event
+from fscontrol.esl.frames import Frame, FrameReader
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_SIZE = 65_536
+_LARGEST_CALL = 256 << 10
+"""Bytes of `connect` data taken. FreeSWITCH's own limit on a SIP message is 64 kB; encoding triples it at worst."""
+
+
+class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships no types
+    """One call on the socket, in sync mode: what is executed runs at once and is answered when it is done.
+
+    Every method raises `CallerGone` when the caller hung up or the connection ended, `EslTimeout` past the deadline
+    and `CommandRefused` when FreeSWITCH says -ERR.
+    """
+
+    def __init__(self, peer: tuple[str, int], sock: socket.socket, deadline: float) -> None:
+        self._reader = FrameReader(max_block=_LARGEST_CALL, max_body=_LARGEST_CALL)
+        self._deadline = deadline
+        super().__init__(peer, sock)
+        self.peer = peer
+
+    def start_event_handlers(self) -> None:
+        """Nothing: the call's own greenlet reads, because a sync call has one conversation at a time."""
+
+    def connect(self) -> Event:
+        """The handshake; returns the call as FreeSWITCH describes it."""
+        event = self.send(commands.connect())
+        self.session_data = event
+        return event
+
+    def execute(self, application: str, argument: str = "") -> None:
+        """Run a dialplan application on the call and wait until it has run."""
+        self.send(commands.execute(application, argument))
+
+    def send(self, command: Command) -> Event:
+        """Send one command and return its reply."""
+        try:
+            with gevent.Timeout(
+                self._deadline - time.monotonic(), EslTimeout(f"no answer to {command.shown[:60]!r}")
+            ):
+                self.sock.sendall(command.encode())
+                reply = self._next_reply()
+        except OSError as error:
+            raise CallerGone(f"the call's connection broke: {error}") from None
+        text = reply.get("Reply-Text")
+        if text.startswith("-ERR"):
+            raise CommandRefused(f"FreeSWITCH answered {text.strip()!r} to {command.shown[:60]!r}")
+        return reply
+
+    def stop(self) -> None:
+        """Close the connection; FreeSWITCH goes on with the dialplan unless the call has been handed over."""
+        self.connected = False
+        self.sock_file.close()
+        self.sock.close()
+
+    def _next_reply(self) -> Event:
+        while True:
+            frame = self._next_frame()
+            match frame.header(b"content-type"):
+                case b"command/reply" | b"api/response":
+                    return Event.of_frame(frame)
+                case b"text/disconnect-notice":
+                    raise CallerGone("the caller hung up while the call was being decided")
+                case _:
+                    continue
+
+    def _next_frame(self) -> Frame:
+        while (frame := self._reader.next_frame()) is None:
+            data = self.sock.recv(_RECEIVE_SIZE)
+            if not data:
+                raise CallerGone("the call's connection was closed")
+            self._reader.receive_data(data)
+        return frame
+
+
+class CallSocketServer:
+    """Accepts calls and runs `decide(session, call)` for each in a greenlet of its own.
+
+    `decision_timeout` (seconds) bounds a call from accept to close; `max_deciding` bounds calls at once, and a call
+    beyond it is closed at once, so that its caller hears 503 and not silence.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        decide: Callable[[CallSession, Event], None],
+        decision_timeout: float,
+        max_deciding: int,
+    ) -> None:
+        self._decide = decide
+        self._timeout = decision_timeout
+        self._max_deciding = max_deciding
+        self._calls = Group()
+        self._server = StreamServer((host, port), self._accept)
+        self.refused_for_load = 0
+
+    @property
+    def port(self) -> int:
+        """The port bound, also when 0 was asked for."""
+        return int(self._server.server_port or 0)
+
+    @property
+    def deciding(self) -> int:
+        """Calls being decided now."""
+        return len(self._calls)
+
+    def start(self) -> None:
+        """Bind and accept; raises OSError when the address is taken."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Accept no more, and give calls in decision their deadline to finish."""
+        self._server.stop(timeout=0)
+        self._calls.join(timeout=self._timeout)
+        self._calls.kill(timeout=1)
+
+    def _accept(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        if len(self._calls) >= self._max_deciding:
+            self.refused_for_load += 1
+            log.error("too many calls deciding; this one gets 503", extra={"deciding": len(self._calls)})
+            sock.close()
+            return
+        self._calls.add(cast("gevent.Greenlet[..., object]", gevent.getcurrent()))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session = CallSession(peer, sock, time.monotonic() + self._timeout)
+        try:
+            self._decide(session, session.connect())
+        except CallerGone as gone:
+            log.info("caller gone before the decision", extra={"reason": str(gone)})
+        except (EslError, EslProtocolError) as error:
+            log.warning("call not decided", extra={"error": error.id, "reason": str(error)})
+        except Exception:
+            log.exception("call not decided")
+        finally:
+            session.stop()

@@ -1,0 +1,185 @@
+"""Every command this project sends to FreeSWITCH, as a value. All escaping for the Event Socket lives here.
+
+Owns: the text of commands. Refuses (`UnsafeArgument`): line ends and NUL anywhere, because a line end starts a new
+header or command; `${` in application arguments, because FreeSWITCH expands variables *and* API calls there; names
+that sofia would read as something else (`all`, `_all_`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from fscontrol.errors import UnsafeArgument
+
+_GATEWAY_NAME = re.compile(r"[\w.\-]{1,120}", re.ASCII)
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+_UUID = re.compile(r"[0-9A-Fa-f\-]{8,64}")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+@:\-]*")
+_API_NAME = re.compile(r"[a-z_0-9]{1,64}")
+_DIAL_NUMBER = re.compile(r"\+?\d{1,32}")
+_HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
+
+REGISTRATION_EVENTS = ("CUSTOM", "sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
+CALL_EVENTS = ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE", "BACKGROUND_JOB", "HEARTBEAT")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, ready to be sent. Printing one never shows what it keeps secret."""
+
+    text: str = field(repr=False)
+    shown: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.shown:
+            object.__setattr__(self, "shown", self.text)
+        if "\n\n" in self.text or "\r" in self.text or "\0" in self.text or not self.text:
+            raise UnsafeArgument("a command must be lines without CR, NUL or an empty line")
+
+    def encode(self) -> bytes:
+        """The bytes to send, the ending empty line included."""
+        return self.text.encode() + b"\n\n"
+
+
+def one_line(value: str, what: str) -> str:
+    """`value` if it stays within one line; raises `UnsafeArgument` naming `what` otherwise."""
+    if any(ch in value for ch in "\r\n\0"):
+        raise UnsafeArgument(f"{what} contains a line end or NUL")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: str, what: str) -> str:
+    if not pattern.fullmatch(value):
+        raise UnsafeArgument(f"not a {what}: {value[:80]!r}")
+    return value
+
+
+def gateway_name(name: str) -> str:
+    """A name sofia takes for one gateway. `all` and `_all_` are its words for every gateway."""
+    if name.lower() in ("all", "_all_"):
+        raise UnsafeArgument("a gateway may not be called 'all' or '_all_'")
+    return _matching(_GATEWAY_NAME, name, "gateway name")
+
+
+def auth(password: SecretStr) -> Command:
+    """Authenticate on a new connection."""
+    return Command(f"auth {one_line(password.get_secret_value(), 'the ESL password')}", shown="auth ***")
+
+
+def api(name: str, arguments: str = "") -> Command:
+    """A blocking API command; its answer is an `api/response`."""
+    text = f"api {_matching(_API_NAME, name, 'API command')} {one_line(arguments, 'an API argument')}"
+    return Command(text.rstrip(" "))
+
+
+def bgapi(name: str, arguments: str, job_uuid: str) -> Command:
+    """The same in the background; the result comes as BACKGROUND_JOB with the Job-UUID given."""
+    line = f"bgapi {_matching(_API_NAME, name, 'API command')} {one_line(arguments, 'an API argument')}"
+    return Command(f"{line.rstrip(' ')}\nJob-UUID: {_matching(_UUID, job_uuid, 'UUID')}")
+
+
+def subscribe(events: Iterable[str]) -> Command:
+    """Ask for events as JSON: `plain` is ambiguous where a value holds `%` and two hex digits."""
+    words = [one_line(word, "an event name") for word in events]
+    if any(word.upper() == "ALL" for word in words):
+        raise UnsafeArgument("never subscribe to all events: a slow listener is killed by FreeSWITCH")
+    return Command("event json " + " ".join(words))
+
+
+def start_gateway(profile: str, name: str) -> Command:
+    """Reload the XML and load this one gateway. Answers +OK for a name that does not exist: verify."""
+    profile = _matching(_PROFILE_NAME, profile, "profile name")
+    return api("sofia", f"profile {profile} startgw {gateway_name(name)}")
+
+
+def start_new_gateways(profile: str) -> Command:
+    """Reload the XML once and load every gateway in it that is not loaded. Loaded ones are not touched."""
+    return api("sofia", f"profile {_matching(_PROFILE_NAME, profile, 'profile name')} startgw _all_")
+
+
+def kill_gateway(profile: str, name: str) -> Command:
+    """Mark one gateway for deletion; a worker removes it within a second or two."""
+    profile = _matching(_PROFILE_NAME, profile, "profile name")
+    return api("sofia", f"profile {profile} killgw {gateway_name(name)}")
+
+
+def all_gateways() -> Command:
+    """The state of every gateway of the node, as XML."""
+    return api("sofia", "xmlstatus gateway")
+
+
+def one_gateway(name: str) -> Command:
+    """The state of one gateway, as XML, or `Invalid Gateway!`."""
+    return api("sofia", f"xmlstatus gateway {gateway_name(name)}")
+
+
+def show_channels() -> Command:
+    """All channels of the node, as JSON."""
+    return api("show", "channels as json")
+
+
+def module_exists(module: str) -> Command:
+    """`true` or `false`."""
+    return api("module_exists", _matching(_VARIABLE_NAME, module, "module name"))
+
+
+def profile_status(profile: str) -> Command:
+    """One sofia profile, as XML, or `Invalid Profile!`."""
+    return api("sofia", f"xmlstatus profile {_matching(_PROFILE_NAME, profile, 'profile name')}")
+
+
+def originate_to_profile(
+    uuid: str, profile: str, *, number: str, host: str, port: int, caller: str
+) -> Command:
+    """Place one call through a profile to `number@host:port` and park our end: the sample call of `fscontrol demo`."""
+    variables = originate_variables({"origination_uuid": uuid, "origination_caller_id_number": caller})
+    target = f"{_matching(_DIAL_NUMBER, number, 'dialled number')}@{_matching(_HOST, host, 'host')}:{port}"
+    return bgapi(
+        "originate", f"{variables}sofia/{_matching(_PROFILE_NAME, profile, 'profile')}/{target} &park()", uuid
+    )
+
+
+def originate_variables(variables: Mapping[str, str]) -> str:
+    """The `{name=value,…}` of an originate string. Values outside a safe alphabet are refused, not escaped."""
+    parts = [
+        f"{_matching(_VARIABLE_NAME, name, 'variable name')}={_matching(_PLAIN_VALUE, value, 'variable value')}"
+        for name, value in variables.items()
+    ]
+    return "{" + ",".join(parts) + "}"
+
+
+def kill_channel(uuid: str, cause: str = "NORMAL_CLEARING") -> Command:
+    """Hang up one channel."""
+    return api("uuid_kill", f"{_matching(_UUID, uuid, 'UUID')} {_matching(_VARIABLE_NAME, cause, 'cause')}")
+
+
+def connect() -> Command:
+    """The first command on a call socket; its reply is the call."""
+    return Command("connect")
+
+
+def execute(application: str, argument: str = "") -> Command:
+    """Run a dialplan application on the call of a call socket, at once in sync mode."""
+    name = _matching(_VARIABLE_NAME, application, "application name")
+    text = f"sendmsg\ncall-command: execute\nexecute-app-name: {name}"
+    if argument:
+        if "${" in argument:
+            raise UnsafeArgument("an application argument may not hold '${': FreeSWITCH would expand it")
+        text += f"\nexecute-app-arg: {one_line(argument, 'an application argument')}"
+    return Command(text)
+
+
+def set_variable(name: str, value: str) -> Command:
+    """Set a channel variable from the call socket."""
+    safe_name = _matching(_VARIABLE_NAME, name, "variable name")
+    return execute("set", f"{safe_name}={_matching(_PLAIN_VALUE, value, 'variable value')}")
+
+
+def leave() -> Command:
+    """End the connection politely."""
+    return Command("exit")

@@ -1,0 +1,127 @@
+"""The Event Socket's framing, both directions, without I/O.
+
+Owns: cutting a byte stream into frames, and nothing else. Refuses: unbounded header blocks and bodies.
+
+The rules (mod_event_socket, both as server and as client):
+  1. A frame is a block of `Name: value` lines ended by an empty line. Lines end in LF; a CR before it is tolerated.
+  2. If the block has `Content-Length: N`, N bytes of body follow; otherwise there is no body.
+  3. Empty lines between frames mean nothing.
+  4. A command to FreeSWITCH has the same shape, its first line being the verb instead of a header.
+Values are left as they came: URL-decoding is the event's business (one value at a time, see `event.py`), because
+decoding before splitting lets an encoded newline forge headers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fscontrol.errors import EslProtocolError
+
+MAX_BLOCK = 1 << 20
+MAX_BODY = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame: the header block (without its empty line) and the body, both as they came."""
+
+    block: bytes
+    body: bytes = b""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The raw value of the first header of that name (matched without regard to case), or None."""
+        return find_header(self.block, name)
+
+
+def find_header(block: bytes, name: bytes) -> bytes | None:
+    """The raw value of the first `name: value` line in a header block; names compare without regard to case."""
+    wanted = name.lower()
+    for line in block.split(b"\n"):
+        found, separator, value = line.partition(b":")
+        if separator and found.strip().lower() == wanted:
+            return value.strip()
+    return None
+
+
+class FrameReader:
+    """Feed it bytes as they arrive, ask it for frames; it keeps no more than one incomplete frame.
+
+    Raises `EslProtocolError` from `next_frame` when a block or a body is longer than allowed or a Content-Length
+    is no number; the connection cannot be used after that.
+    """
+
+    def __init__(self, max_block: int = MAX_BLOCK, max_body: int = MAX_BODY) -> None:
+        self._buffer = bytearray()
+        self._start = 0
+        self._scanned = 0
+        self._block: bytes | None = None
+        self._body_length = 0
+        self._max_block = max_block
+        self._max_body = max_body
+
+    def receive_data(self, data: bytes) -> None:
+        """Append what was read from the peer."""
+        if self._start:
+            del self._buffer[: self._start]
+            self._scanned = max(0, self._scanned - self._start)
+            self._start = 0
+        self._buffer += data
+
+    @property
+    def pending(self) -> int:
+        """How many bytes wait for the rest of their frame."""
+        return len(self._buffer) - self._start
+
+    def next_frame(self) -> Frame | None:
+        """The next complete frame, or None when more bytes are needed."""
+        if self._block is None and not self._read_block():
+            return None
+        block = self._block
+        assert block is not None  # noqa: S101  (for the type checker: _read_block set it)
+        if self.pending < self._body_length:
+            return None
+        body = bytes(self._buffer[self._start : self._start + self._body_length])
+        self._start += self._body_length
+        self._scanned = self._start
+        self._block = None
+        return Frame(block, body)
+
+    def _read_block(self) -> bool:
+        buffer = self._buffer
+        while self._start < len(buffer) and buffer[self._start] in b"\r\n":
+            self._start += 1
+        # Two bytes back, so that an empty line cut between two reads is found.
+        scan_from = max(self._start, self._scanned - 2)
+        end = self._find_empty_line(scan_from)
+        if end is None:
+            self._scanned = len(buffer)
+            if self.pending > self._max_block:
+                raise EslProtocolError(f"a header block longer than {self._max_block} bytes")
+            return False
+        at, length = end
+        if at - self._start > self._max_block:
+            raise EslProtocolError(f"a header block longer than {self._max_block} bytes")
+        block = bytes(buffer[self._start : at])
+        self._start = at + length
+        self._scanned = self._start
+        self._body_length = self._content_length(block)
+        self._block = block
+        return True
+
+    def _find_empty_line(self, start: int) -> tuple[int, int] | None:
+        plain = self._buffer.find(b"\n\n", start)
+        with_cr = self._buffer.find(b"\n\r\n", start, plain + 2 if plain >= 0 else len(self._buffer))
+        if with_cr >= 0 and (plain < 0 or with_cr < plain):
+            return with_cr, 3
+        return (plain, 2) if plain >= 0 else None
+
+    def _content_length(self, block: bytes) -> int:
+        raw = find_header(block, b"content-length")
+        if raw is None:
+            return 0
+        if not raw.isdigit() or len(raw) > 10:
+            raise EslProtocolError(f"Content-Length is not a number: {raw[:40]!r}")
+        length = int(raw)
+        if length > self._max_body:
+            raise EslProtocolError(f"a body of {length} bytes; at most {self._max_body} are taken")
+        return length

@@ -1,0 +1,1 @@
+"""The doors: thin, onto provisioning, sofia and calls. No rule lives here."""

@@ -1,0 +1,81 @@
+"""Request bodies and query parameters, read with limits."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from flask import request
+
+from fscontrol.errors import InvalidDocument, MalformedBody, Problem
+
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89abAB-cdefCDEF]")
+LARGEST_PAGE = 1000
+
+
+def json_body() -> Any:
+    """The body as JSON; raises `MalformedBody` saying where it ends being JSON. Its length is limited by the app."""
+    raw = request.get_data(cache=False)
+    if not raw.strip():
+        raise MalformedBody("the body is empty; a JSON object is expected")
+    try:
+        parsed = json.loads(raw, parse_constant=_refuse_constant)
+        if _ESCAPED_SURROGATE.search(raw):
+            # A lone surrogate is JSON and no text: it could be neither stored nor answered.
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise MalformedBody("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise MalformedBody(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise MalformedBody(f"the body cannot be read: {why}") from None
+    return parsed
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def flag(name: str) -> bool:
+    """A boolean query parameter; raises `InvalidDocument` for what is neither."""
+    text = request.args.get(name, "").lower()
+    if text in ("", "0", "false", "no", "off"):
+        return False
+    if text in ("1", "true", "yes", "on"):
+        return True
+    raise InvalidDocument([Problem(f"?{name}", "must be true or false")])
+
+
+def seconds(name: str, most: float) -> float:
+    """A duration in a query parameter, 0 when it is not there; raises `InvalidDocument`."""
+    text = request.args.get(name, "0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most:
+        raise InvalidDocument([Problem(f"?{name}", f"must be a number of seconds from 0 to {most:g}")])
+    return value
+
+
+def page(default: int = 100) -> tuple[int, int]:
+    """`skip` and `limit`; raises `InvalidDocument` outside their ranges."""
+    problems: list[Problem] = []
+    skip = _integer("skip", 0, 0, 1 << 31, problems)
+    limit = _integer("limit", default, 1, LARGEST_PAGE, problems)
+    if problems:
+        raise InvalidDocument(problems)
+    return skip, limit
+
+
+def _integer(name: str, default: int, least: int, most: int, problems: list[Problem]) -> int:
+    text = request.args.get(name, str(default))
+    if text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most:
+        return int(text)
+    problems.append(Problem(f"?{name}", f"must be a whole number from {least} to {most}"))
+    return default

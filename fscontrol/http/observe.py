@@ -1,0 +1,59 @@
+"""What an operator looks at: gateways, calls, health."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from fscontrol.calls.book import CallBook
+from fscontrol.errors import StoreError
+from fscontrol.esl.nodes import Nodes
+from fscontrol.http import body
+from fscontrol.http.organizations import gateway_views
+from fscontrol.sofia.registrations import Registrations
+from fscontrol.store.base import Store
+
+
+def door(store: Store, registrations: Registrations, book: CallBook, nodes: Nodes) -> Blueprint:
+    """The blueprint."""
+    routes = Blueprint("observe", __name__)
+
+    @routes.get("/api/gateways")
+    def list_gateways() -> Response:
+        skip, limit = body.page(default=1000)
+        views = gateway_views(store, registrations)
+        return jsonify(
+            {"items": views[skip : skip + limit], "total": len(views), "skip": skip, "limit": limit}
+        )
+
+    @routes.get("/api/calls")
+    def list_calls() -> Response:
+        skip, limit = body.page()
+        records, total = book.page(skip, limit)
+        items = [record.model_dump(mode="json", exclude={"candidates", "steps"}) for record in records]
+        return jsonify({"items": items, "total": total, "skip": skip, "limit": limit})
+
+    @routes.get("/api/calls/<call_sid>")
+    def get_call(call_sid: str) -> Response:
+        return jsonify(book.get(call_sid).model_dump(mode="json"))
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        return jsonify({"status": "ok"})
+
+    @routes.get("/readyz")
+    def readyz() -> Response:
+        try:
+            store.ledger("")
+            store_state = "ok"
+        except StoreError:
+            store_state = "failed"
+        components = {
+            "store": store_state,
+            **{f"node:{n.name}": "ok" if n.connected else "unreachable" for n in nodes},
+        }
+        ready = store_state == "ok" and bool(nodes.reachable)
+        response = jsonify({"status": "ready" if ready else "not ready", "components": components})
+        response.status_code = 200 if ready else 503
+        return response
+
+    return routes

@@ -1,0 +1,85 @@
+"""What an error is over HTTP: the one table from the error tree to a status, and the body every refusal has.
+
+Body: `{"success": false, "error": <stable id>, "message": …, "detail": …}`, with `problems` for a document that does
+not validate. `detail` repeats the message because clients of the backend's API look there (CONTRACTS.md §5).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from fscontrol import errors
+from fscontrol.errors import FscontrolError, InvalidDocument, TooManyRequests
+
+log = logging.getLogger(__name__)
+
+HTTP_STATUS: dict[type[FscontrolError], int] = {
+    errors.FscontrolError: 500,
+    errors.ConfigurationError: 500,
+    errors.RequestError: 400,
+    errors.MalformedBody: 400,
+    errors.InvalidDocument: 422,
+    errors.BodyTooLarge: 413,
+    errors.Unauthorized: 401,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.StaleGeneration: 409,
+    errors.TooManyRequests: 429,
+    errors.StoreError: 503,
+    errors.SecretUnreadable: 503,
+    errors.RenderError: 500,
+    errors.DeliveryError: 503,
+    errors.EslError: 502,
+    errors.NodeUnreachable: 503,
+    errors.EslTimeout: 503,
+    errors.EslAuthRefused: 503,
+    errors.EslProtocolError: 502,
+    errors.UnsafeArgument: 400,
+    errors.CommandRefused: 502,
+    errors.CallerGone: 409,
+}
+_OF_WERKZEUG = {404: errors.NotFound, 405: errors.MethodNotAllowed, 413: errors.BodyTooLarge}
+
+
+def problem(error: FscontrolError) -> Response:
+    """The response for an error of the tree."""
+    message = str(error) or type(error).__name__
+    body: dict[str, Any] = {"success": False, "error": error.id, "message": message, "detail": message}
+    if isinstance(error, InvalidDocument):
+        body["problems"] = [{"path": item.path, "message": item.message} for item in error.problems]
+    response = jsonify(body)
+    response.status_code = HTTP_STATUS[type(error)]
+    if isinstance(error, TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after)
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def install(app: Flask) -> None:
+    """Answer every error in the one form; what is not of the tree is logged and shown as `internal`."""
+
+    @app.errorhandler(FscontrolError)
+    def _ours(error: FscontrolError) -> Response:
+        response = problem(error)
+        if response.status_code >= 500:
+            log.error("request failed", extra={"error": error.id, "reason": str(error)})
+        return response
+
+    @app.errorhandler(HTTPException)
+    def _werkzeug(error: HTTPException) -> Response:
+        kind = _OF_WERKZEUG.get(error.code or 500, errors.RequestError)
+        response = problem(kind(error.description or error.name))
+        response.status_code = error.code or 500
+        if allowed := getattr(error, "valid_methods", None):
+            response.headers["Allow"] = ", ".join(sorted(allowed))
+        return response
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        log.exception("request failed", exc_info=error)
+        return problem(FscontrolError("internal error; the log of this moment says more"))

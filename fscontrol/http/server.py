@@ -1,0 +1,50 @@
+"""The HTTP server: Flask's application on gevent's WSGI server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from flask import Blueprint, Flask
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIServer
+from pydantic import SecretStr
+
+from fscontrol.http import auth, problems
+
+log = logging.getLogger(__name__)
+
+MOST_CONNECTIONS = 1024
+
+
+def make_app(doors: Iterable[Blueprint], api_key: SecretStr, max_body_bytes: int) -> Flask:
+    """The application: every door behind the key, every error in one form."""
+    app = Flask("fscontrol", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    auth.require_key(app, api_key)
+    problems.install(app)
+    for blueprint in doors:
+        app.register_blueprint(blueprint)
+    return app
+
+
+class HttpServer:
+    """Binds and serves; at most `MOST_CONNECTIONS` connections at once."""
+
+    def __init__(self, host: str, port: int, app: Flask) -> None:
+        # pywsgi's own access log would repeat query strings; requests that matter are logged where they act.
+        self._server = WSGIServer((host, port), app, log=None, error_log=log, spawn=Pool(MOST_CONNECTIONS))
+
+    @property
+    def port(self) -> int:
+        """The port bound, also when 0 was asked for."""
+        return int(self._server.server_port or 0)
+
+    def start(self) -> None:
+        """Bind and serve in the background; raises OSError when the address is taken."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Accept no more and give requests under way two seconds."""
+        self._server.stop(timeout=2)

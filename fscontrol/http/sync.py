@@ -1,0 +1,171 @@
+"""`POST /api/sync-organization`: the backend pushes one organisation, whole (CONTRACTS.md §1)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+from gevent.lock import BoundedSemaphore
+
+from fscontrol.errors import FscontrolError, TooManyRequests
+from fscontrol.http import body
+from fscontrol.model.gateway import Action, gateways_of
+from fscontrol.model.organization import Organization
+from fscontrol.model.registration import GatewayState
+from fscontrol.provisioning import sync_document
+from fscontrol.provisioning.organizations import Organizations
+from fscontrol.provisioning.sync_document import SyncDocument
+from fscontrol.sofia.apply import GatewayOutcome, PassOutcome, unreachable
+from fscontrol.sofia.plan import Plan
+from fscontrol.sofia.reconcile import Reconciler
+from fscontrol.sofia.registrations import Registrations
+
+LONGEST_WAIT = 60.0
+MOST_AT_ONCE = 256
+_DECIDED = frozenset(
+    {GatewayState.REGED, GatewayState.FAILED, GatewayState.FAIL_WAIT, GatewayState.NOREG, GatewayState.DOWN}
+)
+
+
+def door(
+    organizations: Organizations, reconciler: Reconciler, registrations: Registrations, apply_timeout: float
+) -> Blueprint:
+    """The blueprint. `apply_timeout` (seconds) is how long the nodes are waited for before the answer is 202."""
+    routes = Blueprint("sync", __name__)
+    running = BoundedSemaphore(MOST_AT_ONCE)
+
+    @routes.post("/api/sync-organization")
+    def sync_organization() -> Response:
+        dry_run = body.flag("dry_run")
+        wait = body.seconds("wait", LONGEST_WAIT)
+        document = sync_document.parse(body.json_body())
+        if not running.acquire(blocking=False):
+            raise TooManyRequests(f"{MOST_AT_ONCE} pushes are being applied; try again", retry_after=1)
+        try:
+            if dry_run:
+                return _dry_run(document, organizations, reconciler)
+            stored = organizations.replace(document)
+            key, generation = stored.organization.key, stored.organization.generation
+            outcomes = reconciler.apply(key, generation, apply_timeout)
+            if wait:
+                _await_registrations(stored.organization, outcomes, registrations, time.monotonic() + wait)
+        finally:
+            running.release()
+        return _answer(stored.organization, document.warnings, outcomes, registrations)
+
+    return routes
+
+
+def _await_registrations(
+    organization: Organization, outcomes: list[PassOutcome], registrations: Registrations, deadline: float
+) -> None:
+    registering = {trunk.id for trunk in organization.enabled_trunks if trunk.register_}
+    waited_for = [
+        (outcome.node, gateway.gateway)
+        for outcome in outcomes
+        for gateway in outcome.gateways
+        if gateway.loaded and gateway.trunk_id in registering
+    ]
+
+    def all_decided() -> bool:
+        known = (registrations.of(node, name) for node, name in waited_for)
+        return all(registration is not None and registration.state in _DECIDED for registration in known)
+
+    registrations.wait_until(all_decided, deadline)
+
+
+def _answer(
+    organization: Organization,
+    warnings: tuple[str, ...],
+    outcomes: list[PassOutcome],
+    registrations: Registrations,
+) -> Response:
+    statuses = {outcome.status for outcome in outcomes}
+    enabled = len(organization.enabled_trunks)
+    if "failed" in statuses:
+        status, message = (
+            502,
+            "Stored, and FreeSWITCH refused part of it; the last good configuration is kept",
+        )
+    elif statuses - {"converged"}:
+        status, message = (
+            202,
+            f"Stored; {enabled} enabled trunk(s) will be applied when every node is reachable",
+        )
+    else:
+        status, message = 200, f"Synced {enabled} enabled trunk(s) to bridge"
+    nodes = [
+        {
+            "node": outcome.node,
+            "status": outcome.status,
+            "detail": outcome.detail or None,
+            "gateways": [_gateway(outcome.node, gateway, registrations) for gateway in outcome.gateways],
+        }
+        for outcome in outcomes
+    ]
+    response = jsonify(_head(organization, message, warnings, nodes, success=status != 502, dry_run=False))
+    response.status_code = status
+    return response
+
+
+def _head(
+    organization: Organization, message: str, warnings: tuple[str, ...], nodes: list[dict[str, Any]],
+    *, success: bool, dry_run: bool,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "success": success,
+        "message": message,
+        "total_trunks": len(organization.trunks),
+        "enabled_trunks": len(organization.enabled_trunks),
+        "organization_id": organization.id,
+        "generation": organization.generation,
+        "dry_run": dry_run,
+        "warnings": list(warnings),
+        "nodes": nodes,
+    }
+
+
+def _gateway(node: str, outcome: GatewayOutcome, registrations: Registrations) -> dict[str, Any]:
+    registration = registrations.of(node, outcome.gateway)
+    state = registration.state.value if registration and outcome.loaded else None
+    carrier_said = (
+        registration.detail if registration and registration.state is not GatewayState.REGED else None
+    )
+    return {
+        "trunk_id": outcome.trunk_id,
+        "gateway": outcome.gateway,
+        "action": outcome.action.value,
+        "loaded": outcome.loaded,
+        "state": state,
+        "detail": outcome.detail or carrier_said,
+    }
+
+
+def _dry_run(document: SyncDocument, organizations: Organizations, reconciler: Reconciler) -> Response:
+    organization = organizations.decide(document).organization
+    gateways = gateways_of(organization, reconciler.fingerprint_key)
+    nodes: list[dict[str, Any]] = []
+    for node, plan in reconciler.plan(organization.key, gateways):
+        if isinstance(plan, FscontrolError):
+            outcome = unreachable(node, organization.generation, plan)
+            nodes.append({"node": node, "status": outcome.status, "detail": outcome.detail, "gateways": []})
+        else:
+            status = "converged" if plan.is_empty else "planned"
+            nodes.append({"node": node, "status": status, "detail": None, "gateways": _planned(plan)})
+    message = f"Would sync {len(organization.enabled_trunks)} enabled trunk(s) to bridge; nothing was changed"
+    return jsonify(_head(organization, message, document.warnings, nodes, success=True, dry_run=True))
+
+
+def _planned(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "trunk_id": change.trunk_id,
+            "gateway": change.name,
+            "action": change.action.value,
+            "loaded": change.action in (Action.UNCHANGED, Action.REMOVED),
+            "state": None,
+            "detail": f"replaces {', '.join(change.replaces)}" if change.replaces else None,
+        }
+        for change in plan.changes
+    ]

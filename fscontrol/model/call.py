@@ -1,0 +1,75 @@
+"""A call (the business unit), its record, and the words for how calls go and end.
+
+Sources: CONTRACTS.md §2 (sources of the called number), §3 (statuses), §8 (SIP result to status).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from fscontrol.model.trunk import FrozenModel
+
+
+class CallStatus(StrEnum):
+    """The statuses the backend knows."""
+
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    IN_PROGRESS = "in-progress"
+    COMPLETED = "completed"
+    BUSY = "busy"
+    FAILED = "failed"
+    NO_ANSWER = "no-answer"
+    CANCELED = "canceled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows."""
+        return self not in (CallStatus.INITIATED, CallStatus.RINGING, CallStatus.IN_PROGRESS)
+
+
+class Candidate(FrozenModel):
+    """One number the INVITE claims was called: where it stood, as sent, what it was read as, what came of it."""
+
+    source: str
+    raw: str
+    forms: tuple[str, ...] = ()
+    outcome: str = ""
+
+
+class Step(FrozenModel):
+    """One decision on the way of a call: when (seconds since the call began), which step, what was decided and why."""
+
+    at: float
+    step: str
+    decision: str
+    detail: str = ""
+
+
+class CallRecord(FrozenModel):
+    """A call as kept and shown. Times are seconds since the epoch."""
+
+    call_sid: str
+    direction: str
+    node: str = ""
+    uuid: str = ""
+    sip_call_id: str = ""
+    source_ip: str = ""
+    from_number: str = ""
+    to_number: str = ""
+    organization_id: int | str | None = None
+    trunk_id: str | None = None
+    assistant_id: int | None = None
+    flow_id: int | str | None = None
+    status: CallStatus = CallStatus.INITIATED
+    reason: str = ""
+    sip_status: int | None = None
+    hangup_cause: str = ""
+    started_at: float = 0.0
+    answered_at: float | None = None
+    ended_at: float | None = None
+    duration_seconds: int | None = None
+    candidates: tuple[Candidate, ...] = ()
+    steps: tuple[Step, ...] = Field(default=())

@@ -1,0 +1,104 @@
+"""A gateway: what a trunk becomes on a node, and what a node says of it.
+
+Owns: the gateway's parameters, its name with the fingerprint, and the ways a gateway can have changed. No I/O.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import Trunk
+
+_UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9_\-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One sofia gateway as it is to be rendered. `parameters` hold the password: never print them."""
+
+    name: str
+    organization: str
+    trunk_id: str
+    register: bool
+    parameters: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKey:
+    """What a gateway's name stands for, as kept in the store's ledger."""
+
+    organization: str
+    trunk_id: str
+
+
+class Action(StrEnum):
+    """What became of a trunk's gateway in one pass (CONTRACTS.md §1)."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+    FAILED = "failed"
+
+
+def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
+    """The gateways an organisation's enabled trunks are to have; one for each address of a trunk."""
+    return tuple(
+        _gateway(organization.key, trunk, address, fingerprint_key)
+        for trunk in organization.enabled_trunks
+        for address in trunk.addresses()
+    )
+
+
+def _gateway(organization: str, trunk: Trunk, address: str, fingerprint_key: bytes) -> Gateway:
+    parameters = _parameters(trunk, address)
+    digest = hmac.new(fingerprint_key, digestmod=hashlib.sha256)
+    # Length-prefixed, so that no two lists of parameters run together into the same bytes.
+    for part in (organization, trunk.id, *(text for pair in parameters for text in pair)):
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    # The name is seen on the wire (Contact: gw+NAME): keyed, so that it is no oracle for guessing the password.
+    name = f"{_slug(organization, 32)}.{_slug(trunk.id, 8)}.{digest.hexdigest()[:8]}"
+    return Gateway(name, organization, trunk.id, trunk.register_, parameters)
+
+
+def _slug(text: str, length: int) -> str:
+    return _UNSAFE_IN_NAME.sub("_", text)[:length]
+
+
+def _parameters(trunk: Trunk, address: str) -> tuple[tuple[str, str], ...]:
+    """sofia's parameters (FREESWITCH.md §1), in a fixed order; what has sofia's default is left out."""
+    username = trunk.auth_username or trunk.username
+    password = trunk.password.get_secret_value()
+    chosen: list[tuple[str, str]] = [("proxy", address), ("register", "true" if trunk.register_ else "false")]
+    if trunk.username or username:
+        chosen.append(("username", trunk.username or username))
+    if trunk.auth_username and trunk.auth_username != trunk.username:
+        chosen.append(("auth-username", trunk.auth_username))
+    # sofia wants a password before it registers; an IP-authenticated trunk has none to send.
+    if password:
+        chosen.append(("password", password))
+    if trunk.realm:
+        chosen.append(("realm", trunk.realm))
+    if trunk.from_domain:
+        chosen.append(("from-domain", trunk.from_domain))
+    if trunk.outbound_proxy:
+        chosen += [("outbound-proxy", trunk.outbound_proxy), ("register-proxy", trunk.outbound_proxy)]
+    if trunk.transport != "udp":
+        chosen += [
+            ("register-transport", trunk.transport),
+            ("contact-params", f"transport={trunk.transport}"),
+        ]
+    if trunk.expire_seconds is not None:
+        chosen.append(("expire-seconds", str(trunk.expire_seconds)))
+    if trunk.options_ping_seconds is not None:
+        # Several misses before DOWN: one lost OPTIONS must not take a healthy trunk away.
+        chosen += [("ping", str(trunk.options_ping_seconds)), ("ping-max", "3"), ("ping-min", "1")]
+    # Without it the called number of a registered trunk's calls would be the username (FREESWITCH.md §1).
+    chosen += [("extension", "auto_to_user"), ("caller-id-in-from", "true")]
+    return tuple(chosen)

@@ -1,0 +1,64 @@
+"""An organisation (tenant), its trunks and its phone numbers: the desired state, one generation of it.
+
+Owns: the rules that need the whole organisation. Refuses: duplicate trunk ids or names, duplicate numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from fscontrol.model.trunk import FrozenModel, Identifier, Line, Trunk
+
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_SEPARATORS = re.compile(r"[\s().\-/]+")
+
+
+def _e164(value: str) -> str:
+    """`+15551234567`. Spaces and punctuation of a written number are dropped; nothing is guessed beyond that."""
+    bare = _SEPARATORS.sub("", value)
+    if not _E164.fullmatch(bare):
+        raise ValueError("must be in E.164 form, such as +15551234567")
+    return bare
+
+
+E164 = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_e164)]
+
+
+class PhoneNumber(FrozenModel):
+    """A DID and what answers it. `destination_key` is the extension a PBX may send instead of the number."""
+
+    id: int | str
+    phone_number: E164
+    sip_trunk_id: Identifier | None = None
+    assistant_id: int | None = None
+    flow_id: int | str | None = None
+    is_active: bool = True
+    destination_key: Annotated[Line, Field(max_length=64)] | None = None
+
+    @property
+    def is_assigned(self) -> bool:
+        """Whether an assistant or a flow answers it."""
+        return self.assistant_id is not None or self.flow_id is not None
+
+
+class Organization(FrozenModel):
+    """One tenant's desired state. `id` is what the backend calls it (int or string); `key` is how we store it."""
+
+    id: int | str
+    name: str = ""
+    generation: int = 0
+    trunks: tuple[Trunk, ...] = ()
+    phone_numbers: tuple[PhoneNumber, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The id as text: 7 and "7" are one organisation."""
+        return str(self.id)
+
+    @property
+    def enabled_trunks(self) -> tuple[Trunk, ...]:
+        """The trunks that become gateways."""
+        return tuple(trunk for trunk in self.trunks if trunk.enabled)

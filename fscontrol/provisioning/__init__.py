@@ -1,0 +1,1 @@
+"""The one place where desired state changes: rules → store → wake the reconciler."""

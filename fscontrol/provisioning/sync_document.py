@@ -1,0 +1,244 @@
+"""The body of `POST /api/sync-organization` as an organisation (CONTRACTS.md §1), pure.
+
+Owns: the tolerated spellings, the defaults that depend on other fields, the rules over a whole push, and the paths in
+which problems are reported. Refuses: guessing; every problem is listed at once and nothing is taken.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from fscontrol.errors import InvalidDocument, MalformedBody, Problem
+from fscontrol.model.organization import Organization, PhoneNumber
+from fscontrol.model.trunk import Trunk
+
+MOST_TRUNKS = 10_000
+MOST_NUMBERS = 200_000
+MOST_PROBLEMS = 1_000
+_TRUNK_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
+_ORGANIZATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
+_BOOLEANS = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
+
+_NOT_YET: dict[str, object] = {
+    "media_encryption": "off",
+    "channel_limit": None,
+    "calls_per_second": None,
+    "codecs": (),
+    "leading_plus": None,
+    "tech_prefix": "",
+    "headers": {},
+    "headers_to_variables": {},
+    "dtmf_mode": None,
+    "ring_timeout_seconds": None,
+    "max_call_seconds": None,
+    "caller_id_numbers": (),
+    "country_allow": (),
+    "refer": None,
+}
+"""Optional fields that are stored and have no effect yet; a push that sets one is told so. Never silently stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncDocument:
+    """A push that parsed: the organisation (its generation 0 until decided), the generation it asks for, warnings."""
+
+    organization: Organization
+    generation: int | None
+    warnings: tuple[str, ...]
+
+
+_ORGANIZATION_IDS = ("organization_id", "org_id", "id", "organization.id")
+_NAMES = ("name", "organization.name")
+_TRUNK_LISTS = ("trunks", "gateways", "sip_trunks", "sip_trunk_config.gateways", "sip_trunk_config.trunks")
+_NUMBER_LISTS = ("phone_numbers", "numbers", "dids")
+
+
+def parse(body: object) -> SyncDocument:
+    """Read a push. Raises `MalformedBody` when it is no object and `InvalidDocument` with every problem found."""
+    if not isinstance(body, Mapping):
+        raise MalformedBody("the body must be a JSON object")
+    problems: list[Problem] = []
+    organization_id = _organization_id(body, problems)
+    generation = _generation(body.get("generation"), problems)
+    name = _name(body, problems)
+    trunks = _trunks(body, problems)
+    numbers = _numbers(body, problems)
+    if problems:
+        raise InvalidDocument(problems[:MOST_PROBLEMS])
+    assert organization_id is not None  # noqa: S101  (no problem means it was read)
+    organization = Organization(
+        id=organization_id, name=name, trunks=tuple(trunks), phone_numbers=tuple(numbers)
+    )
+    return SyncDocument(organization, generation, tuple(_warnings(organization)))
+
+
+def _organization_id(body: Mapping[str, Any], problems: list[Problem]) -> int | str | None:
+    _, value = _first(body, _ORGANIZATION_IDS)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and _ORGANIZATION_ID.fullmatch(value.strip()):
+        return value.strip()
+    why = "is required" if value is None else "must be a number, or up to 64 letters, digits, '_', '.', '-'"
+    problems.append(Problem("organization_id", why))
+    return None
+
+
+def _name(body: Mapping[str, Any], problems: list[Problem]) -> str:
+    _, name = _first(body, _NAMES)
+    if name is None:
+        return ""
+    if not isinstance(name, str) or len(name) > 200 or not name.isprintable():
+        problems.append(Problem("name", "must be printable text of at most 200 characters"))
+        return ""
+    return name
+
+
+def _generation(value: object, problems: list[Problem]) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
+        return value
+    problems.append(Problem("generation", "must be a non-negative integer"))
+    return None
+
+
+def _rows(
+    body: Mapping[str, Any], spellings: Sequence[str], most: int, problems: list[Problem]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rows under the first spelling that is there, each with its path in the body."""
+    spelling, value = _first(body, spellings)
+    if value is None:
+        return []
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        problems.append(Problem(spelling, "must be a list"))
+        return []
+    if len(value) > most:
+        problems.append(Problem(spelling, f"has {len(value)} entries; at most {most} are taken"))
+        return []
+    rows = []
+    for index, row in enumerate(value):
+        path = f"{spelling}[{index}]"
+        if isinstance(row, Mapping):
+            rows.append((path, row))
+        else:
+            problems.append(Problem(path, "must be an object"))
+    return rows
+
+
+def _first(body: Mapping[str, Any], spellings: Sequence[str]) -> tuple[str, Any]:
+    """The first spelling (dots go into objects) that has a value, and that value; the first spelling and None else."""
+    for spelling in spellings:
+        value: Any = body
+        for part in spelling.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            return spelling, value
+    return spellings[0], None
+
+
+def _trunks(body: Mapping[str, Any], problems: list[Problem]) -> list[Trunk]:
+    trunks: list[Trunk] = []
+    seen_ids: dict[str, str] = {}
+    seen_names: dict[str, str] = {}
+    for path, row in _rows(body, _TRUNK_LISTS, MOST_TRUNKS, problems):
+        trunk = _trunk(path, row, problems)
+        if trunk is None:
+            continue
+        if (first := seen_ids.setdefault(trunk.id, path)) != path:
+            problems.append(Problem(f"{path}.id", f"is the same as {first}.id"))
+        if (first := seen_names.setdefault(trunk.name, path)) != path:
+            problems.append(
+                Problem(f"{path}.name", f"is the same as {first}.name; names are unique in an organisation")
+            )
+        trunks.append(trunk)
+    return trunks
+
+
+def _trunk(path: str, row: Mapping[str, Any], problems: list[Problem]) -> Trunk | None:
+    fields = {name: value for name, value in row.items() if value is not None}
+    if "gateway" not in fields and "ip" in fields:
+        fields["gateway"] = f"{fields['ip']}:{fields['port']}" if "port" in fields else fields["ip"]
+    name = fields.get("name")
+    if "id" not in fields and isinstance(name, str):
+        fields["id"] = str(uuid.uuid5(_TRUNK_NAMESPACE, name.strip()))
+    credentials = bool(fields.get("username") or fields.get("auth_username")) and bool(fields.get("password"))
+    register = fields.get("register")
+    if register is None:
+        fields["register"] = credentials
+    elif isinstance(register, str):
+        register = fields["register"] = _BOOLEANS.get(register.lower(), register)
+    if register in (True, 1) and not credentials:
+        missing = "password" if fields.get("username") or fields.get("auth_username") else "username"
+        problems.append(Problem(f"{path}.{missing}", "is required when register is true"))
+    try:
+        return Trunk.model_validate(fields)
+    except ValidationError as error:
+        problems += _problems_of(error, path)
+        return None
+
+
+def _numbers(body: Mapping[str, Any], problems: list[Problem]) -> list[PhoneNumber]:
+    numbers: list[PhoneNumber] = []
+    seen: dict[str, str] = {}
+    for path, row in _rows(body, _NUMBER_LISTS, MOST_NUMBERS, problems):
+        fields = dict(row)
+        for spelling in ("number", "did"):
+            if fields.get("phone_number") is None and fields.get(spelling) is not None:
+                fields["phone_number"] = fields[spelling]
+        fields.setdefault("id", fields.get("phone_number"))
+        if fields.get("is_active") is None:
+            fields.pop("is_active", None)
+        for name in ("sip_trunk_id", "destination_key"):
+            if fields.get(name) == "":
+                fields[name] = None
+        try:
+            number = PhoneNumber.model_validate(fields)
+        except ValidationError as error:
+            problems += _problems_of(error, path)
+            continue
+        if (first := seen.setdefault(number.phone_number, path)) != path:
+            problems.append(Problem(f"{path}.phone_number", f"is the same number as {first}.phone_number"))
+        numbers.append(number)
+    return numbers
+
+
+def _problems_of(error: ValidationError, path: str) -> list[Problem]:
+    """pydantic's findings as paths and sentences, without the values (they may be secrets)."""
+    found = []
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        where = path
+        for part in item["loc"]:
+            where += f"[{part}]" if isinstance(part, int) else f".{part}"
+        message = item["msg"].removeprefix("Value error, ")
+        found.append(Problem(where, "is required" if item["type"] == "missing" else message))
+    return found
+
+
+def _warnings(organization: Organization) -> list[str]:
+    warnings = []
+    trunk_ids = {trunk.id for trunk in organization.trunks}
+    for trunk in organization.trunks:
+        idle = [field for field, default in _NOT_YET.items() if getattr(trunk, field) != default]
+        if idle:
+            warnings.append(f"trunk {trunk.name}: stored, without effect in this version: {', '.join(idle)}")
+    for number in organization.phone_numbers:
+        if number.sip_trunk_id is not None and number.sip_trunk_id not in trunk_ids:
+            warnings.append(
+                f"number {number.phone_number}: sip_trunk_id names a trunk that is not in this push"
+            )
+    return warnings[:MOST_PROBLEMS]

@@ -1,0 +1,356 @@
+"""Settings: read from the environment (and a `.env` file), frozen, checked against each other before anything starts.
+
+Owns: the name, type, default and meaning of every setting, and the rules between them. Refuses: a start that would be
+unsafe (FreeSWITCH's default ESL password, or no API key, on anything but loopback) or cannot work.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from fscontrol.errors import ConfigurationError
+from fscontrol.model.trunk import split_host_port
+
+FREESWITCH_DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (the public default, refused below)
+MINIMUM_KEY_LENGTH = 16
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,31}")
+
+
+class Endpoint(BaseModel):
+    """A `host:port` to bind or to connect to; IPv6 hosts are kept without brackets."""
+
+    model_config = ConfigDict(frozen=True)
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class NodeAddress(Endpoint):
+    """Where a node's Event Socket is, and what we call the node."""
+
+    name: str
+
+
+def _endpoint(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    host, port = split_host_port(value)
+    if port is None:
+        raise ValueError("needs a port, such as 127.0.0.1:8080")
+    return Endpoint(host=host.strip("[]"), port=port)
+
+
+def _nodes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    nodes = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        name, equals, address = part.partition("=")
+        if not equals or not _NODE_NAME.fullmatch(name.strip()):
+            raise ValueError("must be name=host:port, several by comma, such as fs1=127.0.0.1:8021")
+        host, port = split_host_port(address)
+        nodes.append(
+            NodeAddress(name=name.strip(), host=host.strip("[]"), port=8021 if port is None else port)
+        )
+    if not nodes:
+        raise ValueError("names no node")
+    if len({node.name for node in nodes}) != len(nodes):
+        raise ValueError("names a node twice")
+    return tuple(nodes)
+
+
+def _comma_list(value: object) -> object:
+    return (
+        tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+    )
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            raise ValueError(f"{value!r} is no address or CIDR network") from None
+    return values
+
+
+def _ip(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("must be a literal IP address") from None
+
+
+def _port_range(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    first, dash, last = value.partition("-")
+    if not dash or not first.strip().isdigit() or not last.strip().isdigit():
+        raise ValueError("must be first-last, such as 10000-20000")
+    if not 1024 <= int(first) < int(last) <= 65535:
+        raise ValueError("must be an ascending range within 1024-65535")
+    return (int(first), int(last))
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("must be an http:// or https:// URL")
+    return value.rstrip("/")
+
+
+def _stream_url(value: str) -> str:
+    if value and urlsplit(value).scheme not in ("ws", "wss"):
+        raise ValueError("must be a ws:// or wss:// URL")
+    return value
+
+
+def _store_url(value: str) -> str:
+    if not value.startswith(("sqlite:///", "redis://", "rediss://")):
+        raise ValueError("must be sqlite:///path, redis://… or rediss://…")
+    return value
+
+
+_EndpointField = Annotated[Endpoint, BeforeValidator(_endpoint)]
+
+
+class Settings(BaseModel):
+    """Everything the process can be told. Built by `load`; each field's alias is its environment variable."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, hide_input_in_errors=True, extra="ignore")
+
+    api_key: SecretStr = Field(
+        SecretStr(""),
+        alias="SIP_BRIDGE_API_KEY",
+        description="Bearer key the backend sends; at least 16 characters.",
+    )
+    http: _EndpointField = Field(
+        Endpoint(host="127.0.0.1", port=8080),
+        alias="FSCONTROL_HTTP",
+        description="Where the HTTP API listens.",
+    )
+    call_socket: _EndpointField = Field(
+        Endpoint(host="127.0.0.1", port=8084),
+        alias="FSCONTROL_CALL_SOCKET",
+        description="Where FreeSWITCH's `socket` application finds us.",
+    )
+    nodes: Annotated[tuple[NodeAddress, ...], BeforeValidator(_nodes)] = Field(
+        (NodeAddress(name="fs1", host="127.0.0.1", port=8021),),
+        alias="FSCONTROL_NODES",
+        description="FreeSWITCH nodes: name=host:port of the Event Socket, several by comma.",
+    )
+    esl_password: SecretStr = Field(
+        SecretStr(""),
+        alias="FSCONTROL_ESL_PASSWORD",
+        description="Password of the Event Socket on every node.",
+    )
+    store_url: Annotated[str, AfterValidator(_store_url)] = Field(
+        "sqlite:///var/fscontrol.db",
+        alias="FSCONTROL_STORE_URL",
+        description="sqlite:///path or redis://host:port/db.",
+    )
+    config_dir: Path = Field(
+        Path("var/freeswitch"),
+        alias="FSCONTROL_CONFIG_DIR",
+        description="FreeSWITCH's configuration tree; gateway files are delivered into it.",
+    )
+    backend_url: Annotated[str, AfterValidator(_http_url)] = Field(
+        "", alias="FSCONTROL_BACKEND_URL", description="Base URL of the backend."
+    )
+    stream_url: Annotated[str, AfterValidator(_stream_url)] = Field(
+        "",
+        alias="FSCONTROL_STREAM_URL",
+        description="The assistant's audio stream, a ws:// or wss:// template.",
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        alias="FSCONTROL_SECRET_KEY",
+        description="Fernet keys for secrets at rest, newest first by comma; empty: a file beside the database.",
+    )
+
+    apply_timeout_seconds: float = Field(
+        15.0,
+        alias="FSCONTROL_APPLY_TIMEOUT_SECONDS",
+        gt=0,
+        le=300,
+        description="How long a sync request waits for the nodes before it answers 202.",
+    )
+    reconcile_seconds: float = Field(
+        60.0,
+        alias="FSCONTROL_RECONCILE_SECONDS",
+        gt=0,
+        le=86400,
+        description="How often every node is compared with the store, with jitter.",
+    )
+    esl_timeout_seconds: float = Field(
+        5.0,
+        alias="FSCONTROL_ESL_TIMEOUT_SECONDS",
+        gt=0,
+        le=120,
+        description="Deadline of every Event Socket command.",
+    )
+    decision_timeout_seconds: float = Field(
+        5.0,
+        alias="FSCONTROL_DECISION_TIMEOUT_SECONDS",
+        gt=0,
+        le=60,
+        description="Deadline of the routing decision of one call.",
+    )
+    max_calls_deciding: int = Field(
+        1000,
+        alias="FSCONTROL_MAX_CALLS_DECIDING",
+        ge=1,
+        le=100_000,
+        description="Call sockets open at once; beyond it new calls get 503.",
+    )
+    max_body_bytes: int = Field(
+        8 << 20,
+        alias="FSCONTROL_MAX_BODY_BYTES",
+        ge=1024,
+        le=64 << 20,
+        description="Longest request body taken.",
+    )
+    calls_kept: int = Field(
+        10_000, alias="FSCONTROL_CALLS_KEPT", ge=1, le=10_000_000, description="Call records kept."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", alias="FSCONTROL_LOG_FORMAT", description="auto: text on a terminal, JSON otherwise."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="FSCONTROL_LOG_LEVEL", description="Least severe level logged."
+    )
+
+    sip_ip: Annotated[str, AfterValidator(_ip)] = Field(
+        "127.0.0.1",
+        alias="FSCONTROL_SIP_IP",
+        description="Address FreeSWITCH binds SIP and RTP to (freeswitch-config).",
+    )
+    sip_port: int = Field(
+        5060,
+        alias="FSCONTROL_SIP_PORT",
+        ge=1,
+        le=65535,
+        description="SIP over UDP and TCP (freeswitch-config).",
+    )
+    tls_port: int = Field(
+        0,
+        alias="FSCONTROL_TLS_PORT",
+        ge=0,
+        le=65535,
+        description="SIP over TLS, usually 5061; 0 is off (freeswitch-config).",
+    )
+    rtp_ports: Annotated[tuple[int, int], BeforeValidator(_port_range)] = Field(
+        (10_000, 20_000), alias="FSCONTROL_RTP_PORTS", description="RTP port range (freeswitch-config)."
+    )
+    external_ip: str = Field(
+        "", alias="FSCONTROL_EXTERNAL_IP", description="Public address behind NAT (freeswitch-config)."
+    )
+    esl_allow: Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_networks)] = Field(
+        (),
+        alias="FSCONTROL_ESL_ALLOW",
+        description="CIDRs that may reach the Event Socket besides loopback (freeswitch-config).",
+    )
+    esl_listen: Annotated[Endpoint | None, BeforeValidator(_endpoint)] = Field(
+        None,
+        alias="FSCONTROL_ESL_LISTEN",
+        description="Where FreeSWITCH binds its Event Socket; default: the node's address (freeswitch-config).",
+    )
+
+    @property
+    def public_addresses(self) -> list[str]:
+        """The settings that reach beyond this machine, as `NAME=address`."""
+        bound = [("FSCONTROL_HTTP", self.http), ("FSCONTROL_CALL_SOCKET", self.call_socket)]
+        bound += [("FSCONTROL_NODES", node) for node in self.nodes]
+        return [f"{name}={endpoint}" for name, endpoint in bound if not endpoint.is_loopback]
+
+    def contradictions(self) -> list[str]:
+        """Every reason not to serve with these settings, each saying what to change."""
+        found = []
+        public = self.public_addresses
+        key = self.api_key.get_secret_value()
+        if not key:
+            found.append(
+                "SIP_BRIDGE_API_KEY is not set: every request would be refused; set it to a long random value"
+            )
+        elif len(key) < MINIMUM_KEY_LENGTH and public:
+            found.append(
+                f"SIP_BRIDGE_API_KEY is shorter than {MINIMUM_KEY_LENGTH} characters while {public[0]} is not loopback"
+            )
+        password = self.esl_password.get_secret_value()
+        if not password:
+            found.append(
+                "FSCONTROL_ESL_PASSWORD is not set: FreeSWITCH would refuse us; set what event_socket.conf.xml says"
+            )
+        elif password == FREESWITCH_DEFAULT_PASSWORD and public:
+            found.append(
+                f"FSCONTROL_ESL_PASSWORD is FreeSWITCH's public default, and {public[0]} is not loopback; change it"
+            )
+        if self.http == self.call_socket:
+            found.append(
+                f"FSCONTROL_HTTP and FSCONTROL_CALL_SOCKET are both {self.http}; give them different ports"
+            )
+        if self.external_ip:
+            try:
+                _ip(self.external_ip)
+            except ValueError:
+                found.append("FSCONTROL_EXTERNAL_IP must be a literal IP address")
+        if self.store_url.startswith("redis") and not self.secret_key.get_secret_value():
+            found.append(
+                "FSCONTROL_SECRET_KEY is not set: replicas sharing Redis need one key to read each other's secrets"
+            )
+        return found
+
+    def with_(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return self.model_copy(update=changes)
+
+
+def load(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+    """Read settings from `environment` (default: the process's), which wins over `env_file`.
+
+    Raises `ConfigurationError` naming every variable that does not parse. Rules between settings are checked by
+    `require_safe`, because not every command needs them.
+    """
+    values: dict[str, str | None] = dict(dotenv_values(env_file)) if env_file and env_file.is_file() else {}
+    values.update(os.environ if environment is None else environment)
+    aliases = {str(field.alias) for field in Settings.model_fields.values()}
+    given = {name: value for name, value in values.items() if name in aliases and value not in (None, "")}
+    unknown = sorted(name for name in values if name.startswith("FSCONTROL_") and name not in aliases)
+    problems = [f"{name} is not a setting of fscontrol; see docs/settings.md" for name in unknown]
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        problems += [
+            f"{item['loc'][0]} {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+        ]
+        raise ConfigurationError(problems) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def require_safe(settings: Settings) -> None:
+    """Raise `ConfigurationError` with every contradiction, or return."""
+    if found := settings.contradictions():
+        raise ConfigurationError(found)

@@ -1,0 +1,99 @@
+"""Inbound calls: an INVITE's text becomes a leg that runs the dialplan.
+
+Owns: what sofia does before the dialplan (variables, the gateway a Request-URI names, the context). Refuses: ACLs and
+digest; who may call is the control plane's decision.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from fscontrol.simulator.applications import APPLICATIONS
+from fscontrol.simulator.call_socket import run_socket
+from fscontrol.simulator.channel import Channel, Profile
+from fscontrol.simulator.configuration import ProfileConfig
+from fscontrol.simulator.invite import (
+    Invite,
+    InviteRefused,
+    caller,
+    channel_variables,
+    parse_invite,
+    parse_uri,
+    split_address,
+)
+from fscontrol.simulator.leg import Leg
+from fscontrol.simulator.node import Node
+
+_INBOUND_APPLICATIONS = {**APPLICATIONS, "socket": run_socket}
+
+
+def place_invite(node: Node, data: bytes, source: tuple[str, int], profile_name: str = "external") -> Leg:
+    """Take an INVITE that came from `source` (address, port) and start its leg.
+
+    Raises `InviteRefused` when it is no readable INVITE or the profile does not exist.
+    """
+    profile = node.profile(profile_name)
+    if profile is None:
+        raise InviteRefused(503, f"no profile {profile_name}")
+    invite = parse_invite(data)
+    leg = _leg(node, invite, source, profile)
+    node.calls_in += 1
+    node.add_leg(leg)
+    leg.statuses.append(100)
+    node.spawn(leg.run_dialplan, "an inbound leg")
+    return leg
+
+
+def _leg(node: Node, invite: Invite, source: tuple[str, int], profile: ProfileConfig) -> Leg:
+    who = caller(invite, source)
+    leg_uuid = str(uuid.uuid4())
+    channel = Channel(
+        leg_uuid,
+        Profile(
+            direction="inbound",
+            name=who.name,
+            number=who.number,
+            network_addr=who.network_addr,
+            destination=who.destination,
+            context=profile.settings.get("context", "") or "default",
+            channel_name=who.channel_name.format(profile=profile.name),
+            hide_name=who.hide_name,
+            hide_number=who.hide_number,
+        ),
+        node.wall,
+        node.publish,
+    )
+    codecs = profile.settings.get("inbound-codec-prefs", "PCMU,PCMA")
+    channel.variables = {
+        "direction": "inbound",
+        "uuid": leg_uuid,
+        "session_id": str(next(node.session_ids)),
+        **channel_variables(invite, source, profile.name, profile.url, profile.sip_ip, codecs),
+    }
+    channel.variables["sip_invite_stamp"] = str(channel.times["created"])
+    _named_gateway(node, invite, channel)
+    return Leg(node, channel, _INBOUND_APPLICATIONS, inbound=True)
+
+
+def _named_gateway(node: Node, invite: Invite, channel: Channel) -> None:
+    """`gw+NAME` or `;gw=NAME` in the Request-URI names a gateway, whoever the caller is: no proof of anything."""
+    destination = channel.profile.destination
+    by_user = node.gateways.find(destination[3:]) if "gw+" in destination else None
+    found = re.search(r"(?:^|;)gw=([^;]*)", invite.uri.params)
+    by_param = node.gateways.find(found[1]) if found and by_user is None else None
+    gateway = by_user or by_param
+    if gateway is None:
+        return
+    gateway.calls_in += 1
+    channel.profile.context = gateway.context
+    channel.variables["sip_gateway"] = gateway.name
+    to_user = parse_uri(split_address(invite.first("To"))[1]).user
+    extension = gateway.extension if by_user else gateway.real_extension
+    if extension.lower() == "auto_to_user" or (extension.lower() == "auto" and by_user):
+        channel.profile.destination = to_user
+    elif extension and extension.lower() != "auto":
+        channel.profile.destination = extension
+    for variable in gateway.variables:
+        if variable.direction != "outbound":
+            channel.set(variable.name, variable.value)

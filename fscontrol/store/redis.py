@@ -1,0 +1,222 @@
+"""The shared store: Redis, when one machine is not enough. Any number of equal control planes may use it.
+
+Owns: the keys, all under one prefix, and the optimistic transaction around an organisation. Refuses: anything that
+Redis already does.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
+
+import redis
+
+from fscontrol.errors import StoreError
+from fscontrol.model.call import CallRecord
+from fscontrol.model.gateway import GatewayKey
+from fscontrol.model.organization import Organization, PhoneNumber
+from fscontrol.store.base import Assignment, NodeResult, open_organization, seal_organization
+from fscontrol.store.secrets import Vault
+
+_T = TypeVar("_T")
+_SEPARATOR = "\x1f"
+"""Between an organisation and a trunk id in one Redis value; control characters are refused in both."""
+
+
+class RedisStore:
+    """`Store` on a Redis server. `timeout` (seconds) bounds every command."""
+
+    def __init__(
+        self, url: str, vault: Vault, calls_kept: int, prefix: str = "fscontrol", timeout: float = 5.0
+    ) -> None:
+        self._vault = vault
+        self._calls_kept = calls_kept
+        self._prefix = prefix
+        self._redis: redis.Redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            health_check_interval=30,
+        )
+        self._do(self._redis.ping)
+
+    def _do(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except redis.RedisError as error:
+            raise StoreError(f"Redis: {error}") from None
+
+    def _key(self, *parts: str) -> str:
+        return ":".join((self._prefix, *parts))
+
+    def fingerprint_key(self) -> bytes:
+        """See `Store`."""
+        key = self._key("fingerprint_key")
+        self._do(lambda: self._redis.set(key, secrets.token_hex(32), nx=True))
+        return bytes.fromhex(str(self._do(lambda: self._redis.get(key))))
+
+    def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
+        """See `Store`."""
+        key = organization.key
+        generations = self._key("generations")
+
+        def put() -> bool:
+            with self._redis.pipeline() as pipe:
+                pipe.watch(generations, self._key("numbers", key))  # type: ignore[no-untyped-call]
+                stored = pipe.hget(generations, key)
+                if (None if stored is None else int(str(stored))) != expected_generation:
+                    return False
+                old = _texts(pipe.hgetall(self._key("numbers", key)))
+                pipe.multi()
+                self._queue_numbers_gone(pipe, key, old)
+                pipe.set(self._key("organization", key), seal_organization(organization, self._vault))
+                pipe.hset(generations, key, str(organization.generation))
+                for number in organization.phone_numbers:
+                    document = number.model_dump_json()
+                    pipe.hset(self._key("numbers", key), number.phone_number, number.destination_key or "")
+                    for text in filter(None, {number.phone_number, number.destination_key}):
+                        pipe.hset(self._key("called", text), key + _SEPARATOR + number.phone_number, document)
+                try:
+                    pipe.execute()
+                except redis.WatchError:
+                    return False
+            return True
+
+        return self._do(put)
+
+    def _queue_numbers_gone(self, pipe: redis.client.Pipeline, key: str, numbers: Mapping[str, str]) -> None:
+        for number, destination_key in numbers.items():
+            for text in filter(None, {number, destination_key}):
+                pipe.hdel(self._key("called", text), key + _SEPARATOR + number)
+        pipe.delete(self._key("numbers", key))
+
+    def organization(self, key: str) -> Organization | None:
+        """See `Store`."""
+        sealed = self._do(lambda: self._redis.get(self._key("organization", key)))
+        return None if sealed is None else open_organization(str(sealed), self._vault)
+
+    def organization_keys(self) -> list[str]:
+        """See `Store`."""
+        return sorted(str(key) for key in self._do(lambda: list(self._redis.hkeys(self._key("generations")))))
+
+    def delete_organization(self, key: str) -> bool:
+        """See `Store`."""
+
+        def delete() -> bool:
+            old = _texts(self._redis.hgetall(self._key("numbers", key)))
+            with self._redis.pipeline() as pipe:
+                self._queue_numbers_gone(pipe, key, old)
+                pipe.delete(self._key("organization", key), self._key("node_results", key))
+                pipe.hdel(self._key("generations"), key)
+                return bool(pipe.execute()[-1])
+
+        return self._do(delete)
+
+    def assignments(self, texts: Collection[str]) -> list[Assignment]:
+        """See `Store`. One round trip, however many texts."""
+        wanted = list(dict.fromkeys(texts))
+
+        def look() -> list[dict[str, str]]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for text in wanted:
+                    pipe.hgetall(self._key("called", text))
+                return list(pipe.execute())
+
+        return [
+            Assignment(
+                organization=field.partition(_SEPARATOR)[0],
+                matched=text,
+                number=PhoneNumber.model_validate_json(document),
+            )
+            for text, found in zip(wanted, self._do(look) if wanted else [], strict=True)
+            for field, document in found.items()
+        ]
+
+    def ledger(self, node: str) -> dict[str, GatewayKey]:
+        """See `Store`."""
+        entries = self._do(lambda: _texts(self._redis.hgetall(self._key("ledger", node))))
+        return {name: GatewayKey(*value.split(_SEPARATOR, 1)) for name, value in entries.items()}
+
+    def add_to_ledger(self, node: str, gateways: Mapping[str, GatewayKey]) -> None:
+        """See `Store`."""
+        entries = [
+            text
+            for name, entry in gateways.items()
+            for text in (name, entry.organization + _SEPARATOR + entry.trunk_id)
+        ]
+        if entries:
+            self._do(lambda: self._redis.hset(self._key("ledger", node), items=entries))
+
+    def remove_from_ledger(self, node: str, names: Collection[str]) -> None:
+        """See `Store`."""
+        if names:
+            self._do(lambda: self._redis.hdel(self._key("ledger", node), *names))
+
+    def put_node_result(self, key: str, result: NodeResult) -> None:
+        """See `Store`."""
+        self._do(
+            lambda: self._redis.hset(self._key("node_results", key), result.node, result.model_dump_json())
+        )
+
+    def node_results(self, key: str) -> list[NodeResult]:
+        """See `Store`."""
+        found = self._do(lambda: _texts(self._redis.hgetall(self._key("node_results", key))))
+        return [NodeResult.model_validate_json(found[node]) for node in sorted(found)]
+
+    def put_call(self, record: CallRecord) -> None:
+        """See `Store`."""
+        sid, by_start, unfinished = record.call_sid, self._key("calls"), self._key("unfinished", record.node)
+
+        def put() -> None:
+            with self._redis.pipeline() as pipe:
+                pipe.set(self._key("call", sid), record.model_dump_json())
+                pipe.zadd(by_start, {sid: record.started_at})
+                if record.status.is_final:
+                    pipe.srem(unfinished, sid)
+                else:
+                    pipe.sadd(unfinished, sid)
+                pipe.zrange(by_start, 0, -self._calls_kept - 1)
+                old = [str(old_sid) for old_sid in pipe.execute()[-1]]
+            if old:
+                self._redis.delete(*(self._key("call", old_sid) for old_sid in old))
+                self._redis.zrem(by_start, *old)
+
+        self._do(put)
+
+    def call(self, call_sid: str) -> CallRecord | None:
+        """See `Store`."""
+        document = self._do(lambda: self._redis.get(self._key("call", call_sid)))
+        return None if document is None else CallRecord.model_validate_json(str(document))
+
+    def calls(self, skip: int, limit: int) -> tuple[list[CallRecord], int]:
+        """See `Store`."""
+        by_start = self._key("calls")
+        sids = [
+            str(sid)
+            for sid in self._do(lambda: list(self._redis.zrevrange(by_start, skip, skip + limit - 1)))
+        ]
+        return self._records(sids), int(self._do(lambda: self._redis.zcard(by_start)))
+
+    def unfinished_calls(self, node: str) -> list[CallRecord]:
+        """See `Store`."""
+        members = self._do(lambda: self._redis.smembers(self._key("unfinished", node)))
+        return self._records(sorted(str(sid) for sid in members))
+
+    def _records(self, sids: list[str]) -> list[CallRecord]:
+        if not sids:
+            return []
+        documents = self._do(lambda: self._redis.mget([self._key("call", sid) for sid in sids]))
+        return [
+            CallRecord.model_validate_json(str(document)) for document in documents if document is not None
+        ]
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._redis.close()
+
+
+def _texts(found: object) -> dict[str, str]:
+    """A hash as text; the client is told to decode, its types do not know."""
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}

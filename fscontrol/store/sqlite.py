@@ -1,0 +1,256 @@
+"""The embedded store: one SQLite file in WAL mode.
+
+Owns: the schema and its version, one writer thread, one reading connection. Refuses: writes on the hub's thread (a
+commit may wait for the disk; the hub must not).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from gevent.threadpool import ThreadPool
+
+from fscontrol.errors import StoreError
+from fscontrol.model.call import CallRecord
+from fscontrol.model.gateway import GatewayKey
+from fscontrol.model.organization import Organization, PhoneNumber
+from fscontrol.store.base import SCHEMA_VERSION, Assignment, NodeResult, open_organization, seal_organization
+from fscontrol.store.secrets import Vault
+
+_T = TypeVar("_T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS organizations (
+    key TEXT PRIMARY KEY, generation INTEGER NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS phone_numbers (
+    organization TEXT NOT NULL REFERENCES organizations(key) ON DELETE CASCADE,
+    number TEXT NOT NULL, destination_key TEXT, document TEXT NOT NULL,
+    PRIMARY KEY (organization, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS phone_numbers_by_number ON phone_numbers (number);
+CREATE INDEX IF NOT EXISTS phone_numbers_by_destination_key ON phone_numbers (destination_key)
+    WHERE destination_key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS gateways (
+    node TEXT NOT NULL, name TEXT NOT NULL, organization TEXT NOT NULL, trunk_id TEXT NOT NULL,
+    PRIMARY KEY (node, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS node_results (
+    organization TEXT NOT NULL, node TEXT NOT NULL, document TEXT NOT NULL,
+    PRIMARY KEY (organization, node)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (
+    call_sid TEXT PRIMARY KEY, started_at REAL NOT NULL, node TEXT NOT NULL, is_final INTEGER NOT NULL,
+    document TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_at);
+CREATE INDEX IF NOT EXISTS calls_unfinished ON calls (node) WHERE is_final = 0;
+"""
+_MOST_VARIABLES = 500
+_CALLS_BETWEEN_TRIMS = 100
+
+
+class SqliteStore:
+    """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
+
+    def __init__(self, path: Path, vault: Vault, calls_kept: int) -> None:
+        self._path = path
+        self._vault = vault
+        self._calls_kept = calls_kept
+        self._calls_written = 0
+        self._writer_thread = ThreadPool(1)
+        try:
+            _make_private_file(path)
+            self._writer: sqlite3.Connection = self._writer_thread.apply(self._open)
+            self._write(self._migrate)
+            self._reader = self._open()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the database {path}: {error}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self._path} was written by a newer fscontrol (schema {version}, this one knows {SCHEMA_VERSION})"
+            )
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run `work` in one transaction on the writer's thread; the calling greenlet waits, the hub does not."""
+
+        def transaction() -> _T:
+            db = self._writer
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(db)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+            return result
+
+        try:
+            result: _T = self._writer_thread.apply(transaction)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write to the database {self._path}: {error}") from None
+        return result
+
+    def _read(self, query: str, *values: object) -> list[tuple[str, ...]]:
+        try:
+            return self._reader.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read the database {self._path}: {error}") from None
+
+    def fingerprint_key(self) -> bytes:
+        """See `Store`."""
+
+        def make(db: sqlite3.Connection) -> bytes:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('fingerprint_key', ?)", (secrets.token_bytes(32),))
+            return bytes(db.execute("SELECT value FROM meta WHERE name = 'fingerprint_key'").fetchone()[0])
+
+        return self._write(make)
+
+    def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
+        """See `Store`."""
+        key = organization.key
+
+        def put(db: sqlite3.Connection) -> bool:
+            row = db.execute("SELECT generation FROM organizations WHERE key = ?", (key,)).fetchone()
+            if (row[0] if row else None) != expected_generation:
+                return False
+            sealed = seal_organization(organization, self._vault)
+            db.execute(
+                "INSERT OR REPLACE INTO organizations VALUES (?, ?, ?)",
+                (key, organization.generation, sealed),
+            )
+            db.execute("DELETE FROM phone_numbers WHERE organization = ?", (key,))
+            db.executemany(
+                "INSERT INTO phone_numbers VALUES (?, ?, ?, ?)",
+                [
+                    (key, n.phone_number, n.destination_key or None, n.model_dump_json())
+                    for n in organization.phone_numbers
+                ],
+            )
+            return True
+
+        return self._write(put)
+
+    def organization(self, key: str) -> Organization | None:
+        """See `Store`."""
+        rows = self._read("SELECT document FROM organizations WHERE key = ?", key)
+        return open_organization(rows[0][0], self._vault) if rows else None
+
+    def organization_keys(self) -> list[str]:
+        """See `Store`."""
+        return [key for (key,) in self._read("SELECT key FROM organizations ORDER BY key")]
+
+    def delete_organization(self, key: str) -> bool:
+        """See `Store`."""
+
+        def delete(db: sqlite3.Connection) -> bool:
+            db.execute("DELETE FROM node_results WHERE organization = ?", (key,))
+            return db.execute("DELETE FROM organizations WHERE key = ?", (key,)).rowcount > 0
+
+        return self._write(delete)
+
+    def assignments(self, texts: Collection[str]) -> list[Assignment]:
+        """See `Store`."""
+        wanted = list(dict.fromkeys(texts))[:_MOST_VARIABLES]
+        marks = ",".join("?" * len(wanted))
+        query = " UNION ALL ".join(
+            f"SELECT organization, {column}, document FROM phone_numbers WHERE {column} IN ({marks})"  # noqa: S608
+            for column in ("number", "destination_key")
+        )
+        return [
+            Assignment(
+                organization=organization, matched=matched, number=PhoneNumber.model_validate_json(document)
+            )
+            for organization, matched, document in self._read(query, *wanted, *wanted)
+        ]
+
+    def ledger(self, node: str) -> dict[str, GatewayKey]:
+        """See `Store`."""
+        rows = self._read("SELECT name, organization, trunk_id FROM gateways WHERE node = ?", node)
+        return {name: GatewayKey(organization, trunk_id) for name, organization, trunk_id in rows}
+
+    def add_to_ledger(self, node: str, gateways: Mapping[str, GatewayKey]) -> None:
+        """See `Store`."""
+        rows = [(node, name, entry.organization, entry.trunk_id) for name, entry in gateways.items()]
+        self._write(lambda db: db.executemany("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?, ?)", rows))
+
+    def remove_from_ledger(self, node: str, names: Collection[str]) -> None:
+        """See `Store`."""
+        rows = [(node, name) for name in names]
+        self._write(lambda db: db.executemany("DELETE FROM gateways WHERE node = ? AND name = ?", rows))
+
+    def put_node_result(self, key: str, result: NodeResult) -> None:
+        """See `Store`."""
+        row = (key, result.node, result.model_dump_json())
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO node_results VALUES (?, ?, ?)", row))
+
+    def node_results(self, key: str) -> list[NodeResult]:
+        """See `Store`."""
+        rows = self._read("SELECT document FROM node_results WHERE organization = ? ORDER BY node", key)
+        return [NodeResult.model_validate_json(document) for (document,) in rows]
+
+    def put_call(self, record: CallRecord) -> None:
+        """See `Store`."""
+        row = (
+            record.call_sid,
+            record.started_at,
+            record.node,
+            record.status.is_final,
+            record.model_dump_json(),
+        )
+        self._calls_written += 1
+        trim = self._calls_written % _CALLS_BETWEEN_TRIMS == 0
+
+        def put(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", row)
+            if trim:
+                db.execute(
+                    "DELETE FROM calls WHERE call_sid IN (SELECT call_sid FROM calls WHERE is_final = 1"
+                    " ORDER BY started_at DESC LIMIT -1 OFFSET ?)",
+                    (self._calls_kept,),
+                )
+
+        self._write(put)
+
+    def call(self, call_sid: str) -> CallRecord | None:
+        """See `Store`."""
+        rows = self._read("SELECT document FROM calls WHERE call_sid = ?", call_sid)
+        return CallRecord.model_validate_json(rows[0][0]) if rows else None
+
+    def calls(self, skip: int, limit: int) -> tuple[list[CallRecord], int]:
+        """See `Store`."""
+        rows = self._read("SELECT document FROM calls ORDER BY started_at DESC LIMIT ? OFFSET ?", limit, skip)
+        total = int(self._read("SELECT count(*) FROM calls")[0][0])
+        return [CallRecord.model_validate_json(document) for (document,) in rows], total
+
+    def unfinished_calls(self, node: str) -> list[CallRecord]:
+        """See `Store`."""
+        rows = self._read("SELECT document FROM calls WHERE is_final = 0 AND node = ?", node)
+        return [CallRecord.model_validate_json(document) for (document,) in rows]
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._reader.close()
+        self._writer_thread.apply(self._writer.close)
+        self._writer_thread.kill()
+
+
+def _make_private_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreError(f"cannot create the database {path}: {error.strerror}") from None
