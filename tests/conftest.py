@@ -1,14 +1,10 @@
-"""What every test has: sockets patched for gevent before anything uses them, captures, free ports."""
+"""What every test may use. `tests/patching.py` has patched sockets for gevent before this is read."""
 
 from __future__ import annotations
 
-from gevent import monkey
+from pathlib import Path
 
-monkey.patch_all()
-
-from pathlib import Path  # noqa: E402  (only after patching)
-
-import pytest  # noqa: E402
+import pytest
 
 DATA = Path(__file__).parent / "data"
 CAPTURES = DATA / "captures"

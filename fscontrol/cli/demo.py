@@ -149,7 +149,8 @@ def _stand_in(settings: Settings) -> Iterator[_Bridge]:
     carriers = {}
     for index, (name, behaviour) in enumerate(_CARRIERS.items()):
         carriers[name] = f"127.0.0.1:{5090 + index}"
-        stand_in.carriers.set(carriers[name], behaviour)
+        stand_in.carriers[carriers[name]] = behaviour
+        stand_in.carriers.accounts(carriers[name], {"9228": _PASSWORD})
     stand_in.start()
     try:
         yield _Bridge(settings, carriers)

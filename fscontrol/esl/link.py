@@ -9,6 +9,7 @@ What greenswitch 0.0.19 does there, and why it is replaced, is measured in FREES
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import gevent
 from gevent import socket
 from gevent.event import AsyncResult
 from gevent.lock import RLock
-from gevent.queue import Empty, Full, Queue
+from gevent.queue import Full, Queue
 from greenswitch.esl import InboundESL
 from pydantic import SecretStr
 
@@ -48,7 +49,7 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
         self._reader = FrameReader()
         self._waiters: deque[AsyncResult[Event]] = deque()
         self._write_lock = RLock()
-        self._events: Queue[Event] = Queue(maxsize=MAX_QUEUED_EVENTS)
+        self._events: Queue[Event | None] = Queue(maxsize=MAX_QUEUED_EVENTS)
         self._closed: AsyncResult[str] = AsyncResult()
         self.events_dropped = 0
 
@@ -118,6 +119,8 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
         if hasattr(self, "sock"):
             self.sock.close()
         self._auth_request_event.set()
+        with contextlib.suppress(Full):
+            self._events.put_nowait(None)  # wakes the handling greenlet; a full queue has it awake already
         while self._waiters:
             self._waiters.popleft().set_exception(
                 NodeUnreachable(f"connection to {self.host}:{self.port} closed: {reason}")
@@ -179,9 +182,8 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
     def process_events(self) -> None:
         """The handling greenlet: events in order to their handlers; a handler that fails does not stop the others."""
         while self._run or not self._events.empty():
-            try:
-                event = self._events.get(timeout=1)
-            except Empty:
+            event = self._events.get()
+            if event is None:
                 continue
             for handler in tuple(self.event_handlers.get(event.name, ())):
                 try:

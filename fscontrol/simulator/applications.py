@@ -6,11 +6,13 @@ The `socket` application stands in `call_socket.py`.
 
 from __future__ import annotations
 
-import gevent
+from gevent.event import Event
 
 from fscontrol.simulator.causes import known_cause
 from fscontrol.simulator.gateway import leading_number
 from fscontrol.simulator.leg import Application, Leg
+
+_A_LONG_TIME = 10 * 365 * 86_400.0
 
 
 def _set(leg: Leg, data: str) -> None:
@@ -56,9 +58,11 @@ def _transfer(leg: Leg, data: str) -> None:
 
 
 def _sleep(leg: Leg, data: str) -> None:
-    leg.wake.clear()
-    if not leg.channel.down:
-        leg.wake.wait(leading_number(data) / 1000)
+    leg.pause(leading_number(data) / 1000)
+
+
+def _until_the_end(leg: Leg, _data: str) -> None:
+    leg.pause(_A_LONG_TIME)
 
 
 def _sched_hangup(leg: Leg, data: str) -> None:
@@ -66,9 +70,12 @@ def _sched_hangup(leg: Leg, data: str) -> None:
     seconds = float(leading_number(when.lstrip("+")))
     if not when.startswith("+"):
         seconds -= leg.node.wall()
-    timer = gevent.spawn_later(
-        max(0.0, seconds), leg.hang_up, known_cause(cause) if cause else "ALLOTTED_TIMEOUT"
-    )
+
+    def hang_up_then() -> None:
+        leg.node.wait(Event(), seconds)
+        leg.hang_up(known_cause(cause) if cause else "ALLOTTED_TIMEOUT")
+
+    timer = leg.node.spawn(hang_up_then, "sched_hangup")
     leg.cancel_timers.append(lambda: timer.kill(block=False))
 
 
@@ -98,8 +105,7 @@ APPLICATIONS: dict[str, Application] = {
     "sched_hangup": _sched_hangup,
     "sched_cancel": _sched_cancel,
 }
-APPLICATIONS |= dict.fromkeys(
-    ("playback", "log", "info", "verbose_events", "limit", "limit_execute", "start_dtmf", "stop_dtmf", "endless_playback",
-     "send_dtmf", "flush_dtmf", "record_session", "stop_record_session", "echo", "tone_detect", "set_user"),
-    _nothing,
-)  # fmt: skip
+APPLICATIONS |= dict.fromkeys(("echo", "endless_playback"), _until_the_end)
+APPLICATIONS |= dict.fromkeys(("playback", "record_session", "stop_record_session", "tone_detect"), _nothing)
+APPLICATIONS |= dict.fromkeys(("start_dtmf", "stop_dtmf", "send_dtmf", "flush_dtmf"), _nothing)
+APPLICATIONS |= dict.fromkeys(("log", "info", "verbose_events", "limit", "set_user"), _nothing)

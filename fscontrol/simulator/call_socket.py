@@ -21,7 +21,7 @@ _CONNECT_SECONDS = 127.0
 
 
 def run_socket(leg: Leg, data: str) -> None:
-    """The application: `HOST:PORT[|HOST:PORT…] [full]`. Returns when the connection is over; the next action follows."""
+    """The application: `HOST:PORT[|HOST:PORT…] [full]`. Returns when the connection is over."""
     words = data.split(" ")
     connection = None
     for target in words[0].split("|"):

@@ -42,7 +42,7 @@ _PERIODS = ("", "bill", "progress", "answer", "wait", "progress_media", "flow_bi
 
 @dataclass(slots=True)
 class Profile:
-    """The caller's profile: the part of a channel that says who calls whom. `transfer` changes destination and context."""
+    """The caller's profile: who calls whom. `transfer` changes destination and context."""
 
     direction: str
     name: str
@@ -65,6 +65,7 @@ class Channel:
     wall: Callable[[], float]
     publish: Callable[[str, tuple[str, str, int], list[tuple[str, Value]]], OutgoingEvent]
     variables: dict[str, Value] = field(default_factory=dict)
+    global_variable: Callable[[str], str | None] = field(default=lambda _name: None)
     state: str = "CS_INIT"
     call_state: str = "DOWN"
     answer_state: str = "ringing"
@@ -96,7 +97,7 @@ class Channel:
             self.variables[name] = value
 
     def get(self, name: str) -> str | None:
-        """A variable's value as text (`ARRAY::…` for several), or a field of the caller's profile, or None."""
+        """A variable as text (`ARRAY::…` for several), a field of the caller's profile, a global variable, or None."""
         value = self.variables.get(name)
         if value is not None:
             return value if isinstance(value, str) else "ARRAY::" + "|:".join(value)
@@ -109,7 +110,7 @@ class Channel:
             "ani": self.profile.number,
             "uuid": self.uuid,
         }
-        return fields.get(name) or None
+        return fields.get(name) or self.global_variable(name)
 
     def fire(self, name: str, extra: list[tuple[str, Value]] | None = None) -> None:
         """Publish an event about this channel."""

@@ -48,16 +48,56 @@ class Gateway:
     """One loaded gateway. All that depends on the XML is fixed at birth."""
 
     __slots__ = (
-        "address", "auth_username", "calls_in", "calls_out", "contact", "context", "deleted", "expires", "expires_text",
-        "extension", "failed_calls_in", "failed_calls_out", "failure_status", "failures", "freq", "from_", "handle",
-        "name", "network", "password", "ping", "ping_count", "ping_freq", "ping_max", "ping_min", "ping_sent",
-        "ping_time", "pinging", "profile", "proxy", "real_extension", "realm", "reg_timeout", "reg_timeout_seconds",
-        "retry", "retry_seconds", "scheme", "state", "to", "up", "uptime", "username", "variables",
+        "address",
+        "auth_username",
+        "calls_in",
+        "calls_out",
+        "contact",
+        "context",
+        "deleted",
+        "expires",
+        "expires_text",
+        "extension",
+        "failed_calls_in",
+        "failed_calls_out",
+        "failure_status",
+        "failures",
+        "freq",
+        "from_",
+        "handle",
+        "name",
+        "network",
+        "password",
+        "ping",
+        "ping_count",
+        "ping_freq",
+        "ping_max",
+        "ping_min",
+        "ping_sent",
+        "ping_time",
+        "pinging",
+        "printed",
+        "profile",
+        "proxy",
+        "real_extension",
+        "realm",
+        "reg_timeout",
+        "reg_timeout_seconds",
+        "retry",
+        "retry_seconds",
+        "scheme",
+        "state",
+        "to",
+        "up",
+        "uptime",
+        "username",
+        "variables",
     )  # fmt: skip
 
     def __init__(self, config: GatewayConfig, profile: ProfileConfig, now: float) -> None:
         params = config.params
         self.name = config.name
+        self.printed = ""  # what never changes of its XML, once somebody asked for it
         self.profile = profile.name
         self.variables: tuple[GatewayVariable, ...] = config.variables
         registers = is_true(params.get("register", "true"))

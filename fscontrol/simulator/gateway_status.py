@@ -25,25 +25,33 @@ def _escaped(text: str) -> str:
 def gateway_xml(gateway: Gateway, now: float) -> str:
     """One `<gateway>`, indented as FreeSWITCH does. `now` is epoch seconds."""
     g = gateway
+    if not g.printed:
+        g.printed = _unchanging_xml(g)
     retry = ""
     if g.state in _SHOW_RETRY:
         left = g.retry - int(now)
         retry = f"    <retry>{left}s</retry>\n" if left >= 0 else "    <retry>NEVER</retry>\n"
+    return (
+        f"{g.printed}    <ping>{g.ping}</ping>\n    <pingfreq>{g.ping_freq}</pingfreq>\n"
+        f"    <pingmin>{g.ping_min}</pingmin>\n    <pingcount>{g.ping_count}</pingcount>\n"
+        f"    <pingmax>{g.ping_max}</pingmax>\n    <pingtime>{g.ping_time:.2f}</pingtime>\n"
+        f"    <pinging>{int(g.pinging)}</pinging>\n    <state>{g.state.value}</state>\n"
+        f"    <status>{g.status}</status>\n"
+        f"    <uptime-usec>{int((now - g.uptime) * 1_000_000) if g.up else 0}</uptime-usec>\n"
+        f"    <calls-in>{g.calls_in}</calls-in>\n    <calls-out>{g.calls_out}</calls-out>\n"
+        f"    <failed-calls-in>{g.failed_calls_in}</failed-calls-in>\n"
+        f"    <failed-calls-out>{g.failed_calls_out}</failed-calls-out>\n{retry}  </gateway>\n"
+    )
+
+
+def _unchanging_xml(g: Gateway) -> str:
     return (
         f"  <gateway>\n    <name>{g.name}</name>\n    <profile>{g.profile}</profile>\n"
         f"    <scheme>{g.scheme}</scheme>\n    <realm>{g.realm}</realm>\n    <username>{g.username}</username>\n"
         f"    <password>{'yes' if g.password else 'no'}</password>\n    <from>{_escaped(g.from_)}</from>\n"
         f"    <contact>{_escaped(g.contact)}</contact>\n    <exten>{_escaped(g.extension)}</exten>\n"
         f"    <to>{g.to}</to>\n    <proxy>{g.proxy}</proxy>\n    <context>{g.context}</context>\n"
-        f"    <expires>{g.expires_text}</expires>\n    <freq>{g.freq}</freq>\n    <ping>{g.ping}</ping>\n"
-        f"    <pingfreq>{g.ping_freq}</pingfreq>\n    <pingmin>{g.ping_min}</pingmin>\n"
-        f"    <pingcount>{g.ping_count}</pingcount>\n    <pingmax>{g.ping_max}</pingmax>\n"
-        f"    <pingtime>{g.ping_time:.2f}</pingtime>\n    <pinging>{int(g.pinging)}</pinging>\n"
-        f"    <state>{g.state.value}</state>\n    <status>{g.status}</status>\n"
-        f"    <uptime-usec>{int((now - g.uptime) * 1_000_000) if g.up else 0}</uptime-usec>\n"
-        f"    <calls-in>{g.calls_in}</calls-in>\n    <calls-out>{g.calls_out}</calls-out>\n"
-        f"    <failed-calls-in>{g.failed_calls_in}</failed-calls-in>\n"
-        f"    <failed-calls-out>{g.failed_calls_out}</failed-calls-out>\n{retry}  </gateway>\n"
+        f"    <expires>{g.expires_text}</expires>\n    <freq>{g.freq}</freq>\n"
     )
 
 

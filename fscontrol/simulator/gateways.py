@@ -24,7 +24,7 @@ MOST_REGISTERS_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RegisterSent:
-    """A REGISTER that would have gone out; `expires` 0 takes the binding of this Contact away. `time` is epoch seconds."""
+    """A REGISTER that would have gone out at epoch second `time`; `expires` 0 takes this Contact's binding away."""
 
     time: float
     gateway: str

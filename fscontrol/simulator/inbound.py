@@ -13,15 +13,8 @@ from fscontrol.simulator.applications import APPLICATIONS
 from fscontrol.simulator.call_socket import run_socket
 from fscontrol.simulator.channel import Channel, Profile
 from fscontrol.simulator.configuration import ProfileConfig
-from fscontrol.simulator.invite import (
-    Invite,
-    InviteRefused,
-    caller,
-    channel_variables,
-    parse_invite,
-    parse_uri,
-    split_address,
-)
+from fscontrol.simulator.invite import caller, channel_variables
+from fscontrol.simulator.invite_text import Invite, InviteRefused, parse_invite, parse_uri, split_address
 from fscontrol.simulator.leg import Leg
 from fscontrol.simulator.node import Node
 
@@ -63,6 +56,7 @@ def _leg(node: Node, invite: Invite, source: tuple[str, int], profile: ProfileCo
         ),
         node.wall,
         node.publish,
+        global_variable=node.global_variable,
     )
     codecs = profile.settings.get("inbound-codec-prefs", "PCMU,PCMA")
     channel.variables = {

@@ -1,7 +1,7 @@
 """An INVITE as text → the channel variables and the caller's profile that mod_sofia makes of it.
 
 Owns: the names, values and order of the `sip_*` variables (captures/invites). Refuses: SIP transactions, SDP
-negotiation, and requests whose Request-URI cannot be read (`InviteRefused` with the SIP status).
+negotiation, and reading the text itself (`invite_text.py`).
 
 The order of variables is that of a FreeSWITCH with `parse-all-invite-headers=true`.
 """
@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from fscontrol.simulator.events import Value
+from fscontrol.simulator.invite_text import Invite, SipUri, canonical_user, parse_uri, split_address
 
-_COMPACT = {
-    "v": "Via", "f": "From", "t": "To", "i": "Call-ID", "m": "Contact", "c": "Content-Type", "l": "Content-Length",
-    "s": "Subject", "k": "Supported", "e": "Content-Encoding",
-}  # fmt: skip
 # What sofia-sip parses into fields of its own; everything else is an "unknown" header and becomes sip_h_NAME.
 _FIRST_IN_SIP_I = (
     "from",
@@ -38,52 +35,8 @@ _KNOWN = frozenset(
     (*_FIRST_IN_SIP_I, *_THEN_IN_SIP_I, "route", "record-route", "user-agent", "expires", "require")
 )
 _PID = ("p-asserted-identity", "p-preferred-identity", "remote-party-id")
-# RFC 3261 "user": what sofia-sip decodes when it reads a URI; other escapes stay, in upper case.
-_USER_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,;?/")
 _CODECS = {"0": ("PCMU", "8000"), "8": ("PCMA", "8000"), "9": ("G722", "8000"), "18": ("G729", "8000")}
 _CODEC_RATES = {"PCMU": "64000", "PCMA": "64000", "G722": "64000", "G729": "8000"}
-
-
-class InviteRefused(Exception):
-    """FreeSWITCH would answer with `status` before any channel exists."""
-
-    def __init__(self, status: int, why: str) -> None:
-        self.status = status
-        super().__init__(why)
-
-
-@dataclass(frozen=True, slots=True)
-class SipUri:
-    """The parts FreeSWITCH makes variables of; `user` as sofia-sip keeps it, that is partly percent-encoded."""
-
-    user: str
-    host: str
-    port: str
-    params: str
-
-    @property
-    def uri(self) -> str:
-        """`user@host:port` without scheme and parameters."""
-        port = f":{self.port}" if self.port else ""
-        return f"{self.user}@{self.host}{port}" if self.user else f"{self.host}{port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Invite:
-    """A parsed INVITE: headers in order with their names as sent (compact names written out), and the body."""
-
-    uri: SipUri
-    headers: tuple[tuple[str, str], ...]
-    body: str
-
-    def all(self, name: str) -> list[str]:
-        """Every value of a header, in order; names without regard to case."""
-        wanted = name.lower()
-        return [value for found, value in self.headers if found.lower() == wanted]
-
-    def first(self, name: str) -> str:
-        """The first value of a header, or an empty text."""
-        return next(iter(self.all(name)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,56 +50,6 @@ class Caller:
     channel_name: str
     hide_name: bool
     hide_number: bool
-
-
-def parse_invite(data: bytes) -> Invite:
-    """Read the text of an INVITE; CRLF or LF. Raises `InviteRefused` when it is none."""
-    text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
-    head, _, body = text.partition("\n\n")
-    request, _, rest = head.partition("\n")
-    found = re.fullmatch(r"INVITE (\S+) SIP/2\.0", request.strip())
-    if not found:
-        raise InviteRefused(400, "not an INVITE")
-    headers = []
-    for line in re.sub(r"\n[ \t]+", " ", rest).split("\n"):
-        name, colon, value = line.partition(":")
-        if colon:
-            headers.append((_COMPACT.get(name.strip().lower(), name.strip()), value.strip()))
-    content = body.rstrip("\n").replace("\n", "\r\n") + "\r\n" if body.strip() else ""
-    return Invite(parse_uri(found[1]), tuple(headers), content)
-
-
-def parse_uri(text: str) -> SipUri:
-    """The parts of a `sip:` or `tel:` URI."""
-    _scheme, _, rest = text.partition(":")
-    rest = rest.partition("?")[0]
-    user, at, host = rest.rpartition("@")
-    if not at:
-        user, host = "", rest
-    host, _, params = host.partition(";")
-    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d*))?", host)
-    if not found:
-        raise InviteRefused(400, "unreadable URI")
-    return SipUri(canonical_user(user.partition(":")[0] if user else ""), found[1], found[2] or "", params)
-
-
-def canonical_user(user: str) -> str:
-    """The user part with unreserved characters decoded and all other escapes kept, as sofia-sip keeps it."""
-    return re.sub(
-        r"%([0-9A-Fa-f]{2})",
-        lambda m: chr(int(m[1], 16)) if chr(int(m[1], 16)) in _USER_PLAIN else m[0].upper(),
-        user,
-    )
-
-
-def split_address(value: str) -> tuple[str, str, str]:
-    """A name-addr or addr-spec → (display name without quotes, URI, parameters behind it)."""
-    found = re.fullmatch(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*))\s*<([^>]*)>(.*)', value, re.DOTALL)
-    if not found:
-        uri, _, params = value.partition(";")
-        return "", uri.strip(), params
-    display = re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2].strip()
-    return display, found[3], found[4].lstrip("; ")
 
 
 def caller(invite: Invite, source: tuple[str, int]) -> Caller:

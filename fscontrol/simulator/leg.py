@@ -132,6 +132,12 @@ class Leg:
             self.wake.wait()
         self.channel.fire("CHANNEL_UNPARK")
 
+    def pause(self, seconds: float) -> None:
+        """Do nothing for that long, or until hung up or told something else."""
+        self.wake.clear()
+        if not self.channel.down:
+            self.node.wait(self.wake, seconds)
+
     def transfer_to(self, extension: str, context: str) -> None:
         """Go to another extension when the present application ends; a parked leg goes at once."""
         self.transfer = Transfer(extension, context or self.channel.profile.context)

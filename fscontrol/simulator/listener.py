@@ -14,13 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import gevent
-from gevent.event import Event
-from gevent.queue import Queue
 from gevent.socket import socket as Socket
 
-from fscontrol.errors import EslProtocolError
-from fscontrol.esl.frames import Frame, FrameReader
+from fscontrol.esl.frames import Frame
+from fscontrol.simulator.connection import Connection
 from fscontrol.simulator.events import OutgoingEvent, Value, plain_headers
 from fscontrol.simulator.node import Node
 from fscontrol.simulator.subscriptions import Subscriptions
@@ -35,43 +32,40 @@ _CommandHandler = Callable[[str, Frame], "str | None"]
 _GOODBYE = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
 _FIRST_COMMAND_SECONDS = 25.0
 _FOREVER = -1
-_MOST_FRAMES_WAITING = 64
 
 
 class Listener:
     """A connection. `leg` is the call it controls when it is a call socket, else None."""
 
-    write_seconds = 5.0
-    """How long a peer may leave its receive buffer full before the connection is given up."""
     most_events_waiting = 100_000
     most_events_lost = 500
 
-    def __init__(self, connection: Socket, node: Node, password: str, leg: Leg | None = None) -> None:
-        self._connection = connection
+    def __init__(self, sock: Socket, node: Node, password: str, leg: Leg | None = None) -> None:
+        self._connection = Connection(sock)
         self._node = node
         self._password = password
         self._leg = leg
         self._authenticated = leg is not None
         self._running = True
         self._dropped = False
-        self._frames: Queue[Frame | None] = Queue(maxsize=_MOST_FRAMES_WAITING)
-        self._wake = Event()
+        self._wake = self._connection.wake
         self._events: deque[OutgoingEvent] = deque()
         self._lost = 0
         self._linger: int | None = None
         self._linger_until: float | None = None
         self.subscriptions = Subscriptions()
         self._commands = self._known_commands()
+        # From now on the node can drop the connection, also when `run` never comes to its turn.
+        node.listeners.append(self)
 
     def run(self) -> None:
         """Serve the connection until either side ends it, then say goodbye and close."""
-        reader = gevent.spawn(self._read)
-        self._node.listeners.append(self)
+        self._connection.start()
         if self._leg is not None:
             self._leg.on_down.append(self._wake.set)
         try:
             if self._leg is None:
-                self._send(b"Content-Type: auth/request\n\n")
+                self._connection.send(b"Content-Type: auth/request\n\n")
                 self._serve()
             elif self._first_command():
                 self._serve()
@@ -81,7 +75,6 @@ class Listener:
             if self._leg is not None and self._wake.set in self._leg.on_down:
                 self._leg.on_down.remove(self._wake.set)
             self._say_goodbye()
-            reader.kill(block=False)
             self._connection.close()
 
     def offer(self, event: OutgoingEvent) -> None:
@@ -111,35 +104,18 @@ class Listener:
         self.stop()
         self._connection.close()
 
-    def _read(self) -> None:
-        reader = FrameReader()
-        try:
-            while data := self._connection.recv(65536):
-                reader.receive_data(data)
-                while (frame := reader.next_frame()) is not None:
-                    self._frames.put(frame)
-                    self._wake.set()
-        except (OSError, EslProtocolError) as error:
-            log.debug("event socket connection ended: %s", error)
-        self._frames.put(None)
-        self._wake.set()
-
     def _first_command(self) -> bool:
         """The first command of a call socket gets no reply of its own (run); only `connect` and `api` answer."""
-        try:
-            with gevent.Timeout(_FIRST_COMMAND_SECONDS):
-                frame = self._frames.get()
-        except gevent.Timeout:
-            return False
+        frame = self._connection.take(_FIRST_COMMAND_SECONDS)
         if frame is not None:
             self._handle(frame, reply=False)
         return frame is not None
 
     def _serve(self) -> None:
-        while self._running:
+        while self._running and self._connection.usable:
             self._wake.clear()
-            if not self._frames.empty():
-                frame = self._frames.get()
+            if self._connection.has_frame:
+                frame = self._connection.take()
                 if frame is None:
                     return
                 self._handle(frame)
@@ -167,20 +143,13 @@ class Listener:
                 f"Content-Disposition: linger\nChannel-Name: {leg.channel.profile.channel_name}\n"
                 f"Linger-Time: {self._linger}\nContent-Length: 0\n\n"
             )
-            self._send(notice.encode())
+            self._connection.send(notice.encode())
         return self._node.wall() <= self._linger_until
 
     def _send_events(self) -> None:
-        while self._events and self._running and self._frames.empty():
+        while self._events and self._running and not self._connection.has_frame:
             event = self._events.popleft()
-            self._send(event.json() if self.subscriptions.json else event.plain())
-
-    def _send(self, data: bytes) -> None:
-        try:
-            with gevent.Timeout(self.write_seconds):
-                self._connection.sendall(data)
-        except (OSError, gevent.Timeout):
-            self._running = False
+            self._connection.send(event.json() if self.subscriptions.json else event.plain())
 
     def _say_goodbye(self) -> None:
         if self._dropped:
@@ -188,7 +157,7 @@ class Listener:
         head = "Content-Type: text/disconnect-notice\n"
         if self._leg is not None:
             head += f"Controlled-Session-UUID: {self._leg.channel.uuid}\nContent-Disposition: disconnect\n"
-        self._send(f"{head}Content-Length: {len(_GOODBYE)}\n\n{_GOODBYE}".encode())
+        self._connection.send(f"{head}Content-Length: {len(_GOODBYE)}\n\n{_GOODBYE}".encode())
 
     def _handle(self, frame: Frame, *, reply: bool = True) -> None:
         line, _, _headers = frame.block.decode("utf-8", "surrogateescape").partition("\n")
@@ -196,7 +165,7 @@ class Listener:
         self._log(line, frame)
         answer = self._command(line, frame)
         if answer is not None and reply:
-            self._send(
+            self._connection.send(
                 f"Content-Type: command/reply\nReply-Text: {answer}\n\n".encode("utf-8", "surrogateescape")
             )
 
@@ -255,7 +224,7 @@ class Listener:
         headers = self._node.events.common("CHANNEL_DATA", origin) + leg.channel.data_headers()
         headers += [("Content-Type", "command/reply"), ("Reply-Text", "+OK\n")]
         headers += [("Socket-Mode", "static"), ("Control", "full")]
-        self._send((plain_headers(headers) + "\n").encode("utf-8", "surrogateescape"))
+        self._connection.send((plain_headers(headers) + "\n").encode("utf-8", "surrogateescape"))
 
     def _linger_command(self, rest: str) -> str:
         if self._leg is None:
@@ -300,7 +269,7 @@ class Listener:
         body = (self._node.api(self._node, name, arguments) or "-ERR no reply\n").encode(
             "utf-8", "surrogateescape"
         )
-        self._send(f"Content-Type: api/response\nContent-Length: {len(body)}\n\n".encode() + body)
+        self._connection.send(f"Content-Type: api/response\nContent-Length: {len(body)}\n\n".encode() + body)
         return None
 
     def _bgapi(self, text: str, frame: Frame) -> str:

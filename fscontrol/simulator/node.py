@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 import gevent.pool
+from gevent.event import Event
 
 from fscontrol.simulator.carriers import Carriers
 from fscontrol.simulator.configuration import Configuration, ConfigurationUnreadable, ProfileConfig, load
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 MOST_COMMANDS_KEPT = 20_000
 _MOST_TICKS_AT_ONCE = 600
 _HEARTBEAT_SECONDS = 20
+_CLOCK_CHECK_SECONDS = 0.02
 _ORIGINS = {
     "add": ("sofia_reg.c", "sofia_reg_add_gateway", 3723),
     "state": ("sofia_reg.c", "sofia_reg_fire_custom_gateway_state_event", 156),
@@ -108,6 +110,17 @@ class Node:
         """The profile that listens on this address: a call sent there comes back in."""
         profiles = self.configuration.profiles.values()
         return next((p for p in profiles if p.sip_port == port and host in (p.sip_ip, p.contact_ip)), None)
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait for `event` at most `seconds` by this node's clock, however fast that runs; whether it was set."""
+        until = self.wall() + seconds
+        while not event.is_set() and (left := until - self.wall()) > 0:
+            event.wait(min(left, _CLOCK_CHECK_SECONDS))
+        return event.is_set()
+
+    def global_variable(self, name: str) -> str | None:
+        """A global variable: what a channel falls back to for a name it does not have."""
+        return self.variables.get(name)
 
     def load_gateways(self) -> None:
         """What sofia does at its start: every gateway of every profile."""

@@ -105,7 +105,7 @@ def _leg(node: Node, target: _Target, variables: dict[str, str]) -> Leg | None:
         channel_name=name if target.gateway else f"{name}@{target.address}",
         callee_number=target.number,
     )
-    channel = Channel(leg_uuid, profile, node.wall, node.publish)
+    channel = Channel(leg_uuid, profile, node.wall, node.publish, global_variable=node.global_variable)
     channel.variables = {
         "direction": "outbound",
         "is_outbound": "true",
@@ -140,8 +140,7 @@ def _dial(node: Node, leg: Leg, target: _Target, variables: dict[str, str]) -> s
     username = target.gateway.auth_username if target.gateway else ""
     answer = node.carriers.invite(target.address, username, password)
     if answer.delay:
-        leg.wake.clear()
-        leg.wake.wait(min(answer.delay, timeout))
+        leg.pause(min(answer.delay, timeout))
         if leg.channel.down:
             return leg.channel.cause
         if answer.delay >= timeout:
@@ -185,7 +184,7 @@ def _dial_ourselves(node: Node, leg: Leg, target: _Target, timeout: float) -> st
     )
     inbound = place_invite(node, text.encode(), (host, int(port)))
     leg.on_down.append(lambda: inbound.leave(leg.channel.cause))
-    if not inbound.final.wait(timeout):
+    if not node.wait(inbound.final, timeout):
         return "NO_ANSWER"
     if leg.channel.down:
         return leg.channel.cause

@@ -1,0 +1,94 @@
+"""A caller dials a DID: who is let in, where it goes, what is heard and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import bridge, switches
+from tests.bridge import Bridge, trunk
+from tests.invites import invite
+from tests.waiting import eventually
+
+
+@pytest.fixture(scope="module", params=switches.BOTH)
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    with bridge.running(request.param, tmp_path_factory.mktemp("bridge")) as running:
+        running.sync(
+            {
+                "organization_id": 7,
+                "trunks": [trunk("pbx", "127.0.0.1:5099", register=False)],
+                "phone_numbers": [
+                    {"id": 1, "phone_number": "+15551230001", "assistant_id": 123, "destination_key": "9228"},
+                    {"id": 2, "phone_number": "+15551230002"},
+                    {"id": 3, "phone_number": "+15551230003", "assistant_id": 5, "is_active": False},
+                    {"id": 4, "phone_number": "+15551230004", "flow_id": "f-9", "destination_key": "8000"},
+                    {"id": 5, "phone_number": "+15551230005", "assistant_id": 6, "destination_key": "8000"},
+                ],
+            }
+        )
+        running.sync(
+            {
+                "organization_id": "other",
+                "trunks": [
+                    trunk("theirs", "127.0.0.9:5060", register=False),
+                    trunk("out", "127.0.0.10", register=False, inbound_enabled=False),
+                ],
+                "phone_numbers": [{"id": 1, "phone_number": "+15557770001", "assistant_id": 99}],
+            }
+        )
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "assistant", "reason"),
+    [
+        (invite("+15551230001"), 200, 123, ""),
+        (invite("15551230001"), 200, 123, ""),
+        (invite("0015551230001"), 200, 123, ""),
+        (invite("9228"), 200, 123, ""),
+        (invite("+1-555-123-0001;phone-context=example.com"), 200, 123, ""),
+        (invite("unknown", to="+15551230001"), 200, 123, ""),
+        (invite("9999", "Diversion: <sip:+15551230001@pbx>;reason=unconditional"), 200, 123, ""),
+        (invite("+15550000000"), 404, None, "unknown_number"),
+        (invite("8000"), 404, None, "ambiguous_number"),
+        (invite("+15557770001"), 404, None, "unknown_number"),
+        (invite("+15551230002"), 480, None, "not_assigned"),
+        (invite("+15551230003"), 480, None, "number_inactive"),
+    ],
+)
+def test_where_a_call_goes(both: Bridge, text: str, status: int, assistant: int | None, reason: str) -> None:
+    total = both.ask("GET", "/api/calls")[1]["total"]
+    assert both.switch.call(text) == status
+    eventually(lambda: both.ask("GET", "/api/calls")[1]["total"] == total + 1)
+    record = eventually(lambda: (call := both.last_call())["ended_at"] and call)
+    assert (record["sip_status"], record["assistant_id"], record["reason"]) == (status, assistant, reason)
+    assert record["source_ip"] == "127.0.0.1"
+    assert record["from_number"] == "+15559876543"
+    assert record["candidates"]
+    assert [step["step"] for step in record["steps"]][:2] == ["admission", "route"]
+    if status == 200:
+        assert (record["status"], record["to_number"], record["organization_id"]) == (
+            "completed",
+            "+15551230001",
+            7,
+        )
+        assert record["call_sid"].startswith("sip-2")
+
+
+def test_a_stranger_is_refused_and_reaches_nothing(both: Bridge) -> None:
+    assert both.switch.call(invite("+15551230001"), source="127.0.0.66") == 403
+    record = eventually(both.last_call)
+    assert (record["reason"], record["organization_id"], record["candidates"]) == ("unknown_source", None, [])
+
+
+def test_a_trunk_may_be_closed_to_calls(both: Bridge) -> None:
+    assert both.switch.call(invite("+15557770001"), source="127.0.0.10") == 403
+    assert eventually(both.last_call)["reason"] == "inbound_disabled"
+
+
+def test_one_tenant_cannot_reach_anothers_number(both: Bridge) -> None:
+    assert both.switch.call(invite("+15551230001"), source="127.0.0.9") == 404
+    assert both.switch.call(invite("+15557770001"), source="127.0.0.9") == 200
+    assert eventually(lambda: (call := both.last_call())["ended_at"] and call)["organization_id"] == "other"
