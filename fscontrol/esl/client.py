@@ -55,7 +55,7 @@ class NodeClient:
         self._handlers: list[tuple[str, EventHandler]] = []
         self._up: list[Callable[[], None]] = []
         self._down: list[Callable[[], None]] = []
-        self._commands: Link | None = None
+        self._links: list[Link] = []
         self._stopping = Flag()
         self._greenlet: gevent.Greenlet[..., object] | None = None
         self._changed = Flag()
@@ -79,8 +79,8 @@ class NodeClient:
     def stop(self) -> None:
         """Disconnect and end."""
         self._stopping.set()
-        if self._commands is not None:
-            self._commands.close("stopping")
+        for link in self._links:
+            link.close("stopping")
         if self._greenlet is not None:
             self._greenlet.join(timeout=2 * self._timeout)
 
@@ -93,10 +93,10 @@ class NodeClient:
 
         Raises `NodeUnreachable` (also `EslTimeout`), and `CommandRefused` for `-ERR` and `-USAGE` answers.
         """
-        link = self._commands
-        if link is None or not self.connected:
+        if not self.connected:
             raise NodeUnreachable(f"node {self.name} is unreachable: {self.last_error}")
-        reply = link.request(command, timeout)
+        _events, command_link = self._links
+        reply = command_link.request(command, timeout)
         text = reply.text or reply.get("Reply-Text")
         if text.startswith(("-ERR", "-USAGE")):
             raise CommandRefused(f"node {self.name} answered {text.strip()!r} to {command.shown[:120]!r}")
@@ -116,13 +116,15 @@ class NodeClient:
 
     def _serve_one_connection(self) -> str:
         """Connect, subscribe, stay until either link ends; returns why it ended."""
-        links = [self._open(), self._open()]
-        events, command_link = links
+        links: list[Link] = []
         try:
+            links.append(self._open())
+            links.append(self._open())
+            events, _commands = self._links = links
             for name, handler in self._handlers:
                 events.register_handle(name, handler)
             events.request(commands.subscribe((*commands.CALL_EVENTS, *commands.REGISTRATION_EVENTS)))
-            self._went_up(command_link)
+            self._went_up()
             while not self._stopping.is_set():
                 for link in links:
                     # A black-holed peer never closes: only a question with a deadline finds out.
@@ -143,8 +145,7 @@ class NodeClient:
             raise
         return link
 
-    def _went_up(self, command_link: Link) -> None:
-        self._commands = command_link
+    def _went_up(self) -> None:
         self.connected = True
         self.since = self._clock()
         self.last_error = ""
@@ -156,7 +157,6 @@ class NodeClient:
         was_connected = self.connected
         self.connected = False
         self._changed.clear()
-        self._commands = None
         if was_connected:
             self.since = self._clock()
             self.reconnects += 1
