@@ -127,7 +127,7 @@ def _stream_url(value: str) -> str:
 
 
 def _store_url(value: str) -> str:
-    if not value.startswith(("sqlite:///", "redis://", "rediss://")):
+    if not value.startswith(("sqlite:///", "redis://", "rediss://")) or value == "sqlite:///":
         raise ValueError("must be sqlite:///path, redis://… or rediss://…")
     return value
 
@@ -168,6 +168,7 @@ class Settings(BaseModel):
     store_url: Annotated[str, AfterValidator(_store_url)] = Field(
         "sqlite:///var/fscontrol.db",
         alias="FSCONTROL_STORE_URL",
+        repr=False,  # a URL may hold a password
         description="sqlite:///path or redis://host:port/db.",
     )
     config_dir: Path = Field(
@@ -176,11 +177,12 @@ class Settings(BaseModel):
         description="FreeSWITCH's configuration tree; gateway files are delivered into it.",
     )
     backend_url: Annotated[str, AfterValidator(_http_url)] = Field(
-        "", alias="FSCONTROL_BACKEND_URL", description="Base URL of the backend."
+        "", alias="FSCONTROL_BACKEND_URL", repr=False, description="Base URL of the backend."
     )
     stream_url: Annotated[str, AfterValidator(_stream_url)] = Field(
         "",
         alias="FSCONTROL_STREAM_URL",
+        repr=False,
         description="The assistant's audio stream, a ws:// or wss:// template.",
     )
     secret_key: SecretStr = Field(
@@ -282,6 +284,7 @@ class Settings(BaseModel):
         """The settings that reach beyond this machine, as `NAME=address`."""
         bound = [("FSCONTROL_HTTP", self.http), ("FSCONTROL_CALL_SOCKET", self.call_socket)]
         bound += [("FSCONTROL_NODES", node) for node in self.nodes]
+        bound += [("FSCONTROL_ESL_LISTEN", self.esl_listen)] if self.esl_listen else []
         return [f"{name}={endpoint}" for name, endpoint in bound if not endpoint.is_loopback]
 
     def contradictions(self) -> list[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from fscontrol.settings import Settings
+from pydantic import SecretStr
+
+from fscontrol.settings import NodeAddress, Settings
 
 _HEAD = """# Settings
 
-Generated from `fscontrol/settings.py` (`python -m fscontrol.cli.settings_page > docs/settings.md`). Read from the environment, or from a `.env` file in
-the working directory, which the environment overrides. `fscontrol serve` refuses to start when they contradict each other, and names every reason.
+Generated from `fscontrol/settings.py` (`python -m fscontrol.cli.settings_page > docs/settings.md`).
+
+Read from the environment, or from a `.env` file in the working directory, which the environment overrides.
+`fscontrol serve` refuses to start when they contradict each other, and names every reason.
 
 | variable | default | meaning |
 |---|---|---|
@@ -31,14 +35,9 @@ def settings_page() -> str:
 
 
 def _shown(default: object) -> str:
-    name = getattr(default, "name", "")
-    return (
-        ""
-        if default is None or "Secret" in type(default).__name__
-        else f"{name}={default}"
-        if name
-        else str(default)
-    )
+    if default is None or isinstance(default, SecretStr):
+        return ""
+    return f"{default.name}={default}" if isinstance(default, NodeAddress) else str(default)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ _UUID = re.compile(r"[0-9A-Fa-f\-]{8,64}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+@:\-]*")
 _API_NAME = re.compile(r"[a-z_0-9]{1,64}")
-_DIAL_NUMBER = re.compile(r"\+?\d{1,32}")
+_DIAL_NUMBER = re.compile(r"\+?[0-9]{1,32}")
+_EVENT_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,80}")
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
 
 REGISTRATION_EVENTS = ("CUSTOM", "sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
@@ -40,6 +41,9 @@ class Command:
             object.__setattr__(self, "shown", self.text)
         if "\n\n" in self.text or "\r" in self.text or "\0" in self.text or not self.text:
             raise UnsafeArgument("a command must be lines without CR, NUL or an empty line")
+        if any("\ud800" <= char <= "\udfff" for char in self.text):
+            # Found here and not while sending: by then a waiter would stand in the queue for a reply that never comes.
+            raise UnsafeArgument("a command must be text that UTF-8 can carry")
 
     def encode(self) -> bytes:
         """The bytes to send, the ending empty line included."""
@@ -85,7 +89,7 @@ def bgapi(name: str, arguments: str, job_uuid: str) -> Command:
 
 def subscribe(events: Iterable[str]) -> Command:
     """Ask for events as JSON: `plain` is ambiguous where a value holds `%` and two hex digits."""
-    words = [one_line(word, "an event name") for word in events]
+    words = [_matching(_EVENT_NAME, word, "event name") for word in events]
     if any(word.upper() == "ALL" for word in words):
         raise UnsafeArgument("never subscribe to all events: a slow listener is killed by FreeSWITCH")
     return Command("event json " + " ".join(words))

@@ -92,19 +92,19 @@ class Event:
         return _decode(self._plain[start:] if end < 0 else self._plain[start:end])
 
     def _find_json(self, name: str) -> str | None:
-        # A quote inside a JSON string is always written \", so `"Name":"` can only be a member's name.
+        # A quote inside a JSON string is always written \", so `"Name":` after `{` or `,` can only be a member's name.
         text = self._json or b""
         if self._full is None:
-            needle = b'"' + name.encode() + b'":"'
+            needle = b'"' + name.encode() + b'":'
             at = text.find(needle)
-            if at >= 0:
-                start = at + len(needle)
+            if at < 0:
+                return None
+            start = at + len(needle) + 1
+            if text[at - 1 : at] in (b"{", b",") and text[start - 1 : start] == b'"':
                 end = text.find(b'"', start)
                 raw = text[start:end]
                 if end >= 0 and b"\\" not in raw:
                     return raw.decode("utf-8", "replace")
-            elif b'"' + name.encode() + b'":' not in text:
-                return None
         value = self._parsed().get(name)
         return None if value is None else _as_text(value)
 

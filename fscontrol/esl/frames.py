@@ -95,7 +95,7 @@ class FrameReader:
         end = self._find_empty_line(scan_from)
         if end is None:
             self._scanned = len(buffer)
-            if self.pending > self._max_block:
+            if self.pending > self._max_block + 2:  # the first bytes of its empty line may be here already
                 raise EslProtocolError(f"a header block longer than {self._max_block} bytes")
             return False
         at, length = end

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from fscontrol.model.trunk import FrozenModel, Identifier, Line, Trunk
+from fscontrol.model.trunk import FrozenModel, Identifier, Line, Trunk, refuse_control_characters
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]+")
@@ -27,14 +27,24 @@ def _e164(value: str) -> str:
 E164 = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_e164)]
 
 
+def _reference(value: object) -> object:
+    """A foreign key: a number, or text of at most 100 characters; one finding for both, and `true` is neither."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > 100:
+        raise ValueError("must be a number, or text of at most 100 characters")
+    return refuse_control_characters(value) if isinstance(value, str) else value
+
+
+Reference = Annotated[int | str, BeforeValidator(_reference)]
+
+
 class PhoneNumber(FrozenModel):
     """A DID and what answers it. `destination_key` is the extension a PBX may send instead of the number."""
 
-    id: int | str
+    id: Reference
     phone_number: E164
     sip_trunk_id: Identifier | None = None
     assistant_id: int | None = None
-    flow_id: int | str | None = None
+    flow_id: Reference | None = None
     is_active: bool = True
     destination_key: Annotated[Line, Field(max_length=64)] | None = None
 

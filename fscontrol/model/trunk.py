@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?<!-)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Also what XML 1.0 has no way to write: accepted here, it would be stored and could never be rendered.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 class FrozenModel(BaseModel):
@@ -28,6 +29,12 @@ def refuse_control_characters(value: str) -> str:
     if _CONTROL.search(value):
         raise ValueError("contains control characters")
     return value.strip()
+
+
+def _not_blank(value: str) -> str:
+    if not value:
+        raise ValueError("must not be blank")
+    return value
 
 
 def _preprocessor_safe(value: str) -> str:
@@ -70,6 +77,8 @@ def split_host_port(value: str) -> tuple[str, int | None]:
 
 def _ipv6(text: str) -> None:
     try:
+        if "%" in text:
+            raise ValueError  # a zone: it means nothing to another machine and may hold any character
         ipaddress.IPv6Address(text)
     except ValueError:
         raise ValueError("is not an IPv6 address") from None
@@ -90,18 +99,20 @@ def _host(host: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 65535:
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 1 <= int(text) <= 65535:
         raise ValueError("the port must be a number from 1 to 65535")
     return int(text)
 
 
 def _canonical_address(value: str) -> str:
-    host, port = split_host_port(value)
+    host, port = split_host_port(_preprocessor_safe(value))
     return host if port is None else f"{host}:{port}"
 
 
 def _network(value: str) -> str:
     try:
+        if "%" in value:
+            raise ValueError  # an IPv6 zone, see _ipv6
         return str(ipaddress.ip_network(value.strip(), strict=False))
     except ValueError:
         raise ValueError("is not an IP address or CIDR network") from None
@@ -120,6 +131,7 @@ Name = Annotated[
     str,
     Field(min_length=1, max_length=100),
     AfterValidator(refuse_control_characters),
+    AfterValidator(_not_blank),
     AfterValidator(_preprocessor_safe),
 ]
 Line = Annotated[
@@ -143,6 +155,7 @@ Identifier = Annotated[
     BeforeValidator(_text),
     Field(min_length=1, max_length=100),
     AfterValidator(refuse_control_characters),
+    AfterValidator(_not_blank),
 ]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9\-]{0,63}$")]
 Codec = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-@]{1,32}$")]

@@ -25,6 +25,10 @@ _TRUNK_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 _ORGANIZATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 _BOOLEANS = {
     "true": True,
+    "t": True,
+    "y": True,
+    "f": False,
+    "n": False,
     "1": True,
     "yes": True,
     "on": True,
@@ -92,7 +96,11 @@ def _organization_id(body: Mapping[str, Any], problems: list[Problem]) -> int | 
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, str) and _ORGANIZATION_ID.fullmatch(value.strip()):
-        return value.strip()
+        # It becomes part of gateway names, where FreeSWITCH's preprocessor would act on this word (FREESWITCH.md §2).
+        if "x-pre-process" not in value.lower():
+            return value.strip()
+        problems.append(Problem("organization_id", "contains 'x-pre-process'"))
+        return None
     why = "is required" if value is None else "must be a number, or up to 64 letters, digits, '_', '.', '-'"
     problems.append(Problem("organization_id", why))
     return None
@@ -172,24 +180,33 @@ def _trunks(body: Mapping[str, Any], problems: list[Problem]) -> list[Trunk]:
 def _trunk(path: str, row: Mapping[str, Any], problems: list[Problem]) -> Trunk | None:
     fields = {name: value for name, value in row.items() if value is not None}
     if "gateway" not in fields and "ip" in fields:
-        fields["gateway"] = f"{fields['ip']}:{fields['port']}" if "port" in fields else fields["ip"]
+        host = fields["ip"]
+        if isinstance(host, str) and host.count(":") > 1 and not host.startswith("["):
+            host = f"[{host}]"  # else the port would read as one more group of the address
+        fields["gateway"] = f"{host}:{fields['port']}" if "port" in fields else host
     name = fields.get("name")
     if "id" not in fields and isinstance(name, str):
-        fields["id"] = str(uuid.uuid5(_TRUNK_NAMESPACE, name.strip()))
-    credentials = bool(fields.get("username") or fields.get("auth_username")) and bool(fields.get("password"))
+        fields["id"] = str(uuid.uuid5(_TRUNK_NAMESPACE, name.strip().encode("utf-8", "replace").decode()))
+    named = _filled(fields.get("username")) or _filled(fields.get("auth_username"))
+    credentials = named and bool(fields.get("password"))
     register = fields.get("register")
     if register is None:
         fields["register"] = credentials
     elif isinstance(register, str):
         register = fields["register"] = _BOOLEANS.get(register.lower(), register)
     if register in (True, 1) and not credentials:
-        missing = "password" if fields.get("username") or fields.get("auth_username") else "username"
+        missing = "password" if named else "username"
         problems.append(Problem(f"{path}.{missing}", "is required when register is true"))
     try:
         return Trunk.model_validate(fields)
     except ValidationError as error:
         problems += _problems_of(error, path)
         return None
+
+
+def _filled(value: object) -> bool:
+    """Whether something is left of it once it is stripped, as the model does."""
+    return bool(value.strip() if isinstance(value, str) else value)
 
 
 def _numbers(body: Mapping[str, Any], problems: list[Problem]) -> list[PhoneNumber]:
@@ -200,7 +217,8 @@ def _numbers(body: Mapping[str, Any], problems: list[Problem]) -> list[PhoneNumb
         for spelling in ("number", "did"):
             if fields.get("phone_number") is None and fields.get(spelling) is not None:
                 fields["phone_number"] = fields[spelling]
-        fields.setdefault("id", fields.get("phone_number"))
+        if fields.get("id") is None:
+            fields["id"] = str(fields.get("phone_number"))[:100]
         if fields.get("is_active") is None:
             fields.pop("is_active", None)
         for name in ("sip_trunk_id", "destination_key"):
@@ -223,7 +241,8 @@ def _problems_of(error: ValidationError, path: str) -> list[Problem]:
     for item in error.errors(include_input=False, include_url=False, include_context=False):
         where = path
         for part in item["loc"]:
-            where += f"[{part}]" if isinstance(part, int) else f".{part}"
+            # "[key]" is pydantic's word for a finding about a member's name.
+            where += f"[{part}]" if isinstance(part, int) else "" if part == "[key]" else f".{part}"
         message = item["msg"].removeprefix("Value error, ")
         found.append(Problem(where, "is required" if item["type"] == "missing" else message))
     return found

@@ -6,12 +6,16 @@ explicitly that it worked. `+OK` alone proves nothing, and an unknown profile is
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from lxml import etree
 
 from fscontrol.errors import CommandRefused
 from fscontrol.model.registration import GatewayState
+
+_ONE_LINE = re.compile(r"^(\s*<([a-z\-]+)>)(.*)(</\2>)\s*$", re.MULTILINE)
+_BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,15 @@ class GatewayStatus:
 
 
 def _parse(text: str) -> etree._Element | None:
-    # The document claims ISO-8859-1 and escapes only some fields (FREESWITCH.md §1): recover what can be.
+    # The document claims ISO-8859-1 and escapes only some fields (FREESWITCH.md §1). Each stands on a line of its own,
+    # and is escaped here first: a username `<!--` would else hide every gateway after it, other tenants' too.
+    text = _ONE_LINE.sub(lambda m: m[1] + _escaped(m[3]) + m[4], text)
     parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, huge_tree=True)
     return etree.fromstring(text.encode("iso-8859-1", "replace"), parser)
+
+
+def _escaped(value: str) -> str:
+    return _BARE_AMPERSAND.sub("&amp;", value).replace("<", "&lt;").replace(">", "&gt;")
 
 
 def parse_gateways(text: str) -> dict[str, GatewayStatus]:

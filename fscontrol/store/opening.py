@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fscontrol.errors import StoreError
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
 from fscontrol.store.redis import RedisStore
@@ -15,7 +16,10 @@ def open_store(settings: Settings) -> Store:
     """The store the settings name; raises `StoreError` or `ConfigurationError`."""
     if settings.store_url.startswith("sqlite:///"):
         path = Path(settings.store_url.removeprefix("sqlite:///"))
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreError(f"cannot create the directory {path.parent}: {error.strerror}") from None
         return SqliteStore(
             path, open_vault(settings.secret_key, path.with_suffix(".key")), settings.calls_kept
         )

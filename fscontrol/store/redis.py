@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import redis
 
-from fscontrol.errors import StoreError
+from fscontrol.errors import ConfigurationError, StoreError
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization, PhoneNumber
@@ -33,13 +33,16 @@ class RedisStore:
         self._vault = vault
         self._calls_kept = calls_kept
         self._prefix = prefix
-        self._redis: redis.Redis = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            health_check_interval=30,
-        )
+        try:
+            self._redis: redis.Redis = redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                health_check_interval=30,
+            )
+        except ValueError as error:
+            raise ConfigurationError([f"FSCONTROL_STORE_URL is no Redis URL: {error}"]) from None
         self._do(self._redis.ping)
 
     def _do(self, work: Callable[[], _T]) -> _T:
@@ -64,7 +67,8 @@ class RedisStore:
 
         def put() -> bool:
             with self._redis.pipeline() as pipe:
-                pipe.watch(generations, self._key("numbers", key))  # type: ignore[no-untyped-call]
+                # Of this organisation only: another one's push must not make this fail.
+                pipe.watch(self._key("organization", key), self._key("numbers", key))  # type: ignore[no-untyped-call]
                 stored = pipe.hget(generations, key)
                 if (None if stored is None else int(str(stored))) != expected_generation:
                     return False
@@ -104,15 +108,23 @@ class RedisStore:
     def delete_organization(self, key: str) -> bool:
         """See `Store`."""
 
-        def delete() -> bool:
-            old = _texts(self._redis.hgetall(self._key("numbers", key)))
+        def delete() -> bool | None:
             with self._redis.pipeline() as pipe:
+                # A push in between brings numbers that `old` does not know; unwatched, they would stay for ever.
+                pipe.watch(self._key("organization", key), self._key("numbers", key))  # type: ignore[no-untyped-call]
+                old = _texts(pipe.hgetall(self._key("numbers", key)))
+                pipe.multi()
                 self._queue_numbers_gone(pipe, key, old)
                 pipe.delete(self._key("organization", key), self._key("node_results", key))
                 pipe.hdel(self._key("generations"), key)
-                return bool(pipe.execute()[-1])
+                try:
+                    return bool(pipe.execute()[-1])
+                except redis.WatchError:
+                    return None
 
-        return self._do(delete)
+        while (deleted := self._do(delete)) is None:
+            pass
+        return deleted
 
     def assignments(self, texts: Collection[str]) -> list[Assignment]:
         """See `Store`. One round trip, however many texts."""

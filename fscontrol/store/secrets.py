@@ -5,14 +5,16 @@ Owns: sealing and opening, and the key file. Refuses: a key file others may read
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
-from fscontrol.errors import ConfigurationError, SecretUnreadable
+from fscontrol.errors import ConfigurationError, SecretUnreadable, StoreError
 
 
 class Vault:
@@ -54,14 +56,24 @@ def open_vault(secret_key: SecretStr, key_file: Path | None) -> Vault:
 
 def _key_from(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        if not path.exists():
+            _make_key_file(path)
         if path.stat().st_mode & 0o077:
-            raise ConfigurationError([f"{path} can be read by others; chmod 600 it"]) from None
+            raise ConfigurationError([f"{path} can be read by others; chmod 600 it"])
         return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        key = Fernet.generate_key().decode()
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+    except OSError as error:
+        raise StoreError(f"cannot read or make the key file {path}: {error.strerror}") from None
+
+
+def _make_key_file(path: Path) -> None:
+    # Linked into place whole: neither a crash nor a second process at the same moment leaves or sees an empty key.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(Fernet.generate_key().decode())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()

@@ -164,7 +164,9 @@ class SqliteStore:
 
     def assignments(self, texts: Collection[str]) -> list[Assignment]:
         """See `Store`."""
-        wanted = list(dict.fromkeys(texts))[:_MOST_VARIABLES]
+        wanted = list(dict.fromkeys(texts))
+        if len(wanted) > _MOST_VARIABLES:
+            return self.assignments(wanted[:_MOST_VARIABLES]) + self.assignments(wanted[_MOST_VARIABLES:])
         marks = ",".join("?" * len(wanted))
         query = " UNION ALL ".join(
             f"SELECT organization, {column}, document FROM phone_numbers WHERE {column} IN ({marks})"  # noqa: S608
