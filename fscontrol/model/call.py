@@ -71,5 +71,7 @@ class CallRecord(FrozenModel):
     answered_at: float | None = None
     ended_at: float | None = None
     duration_seconds: int | None = None
+    sequence: int = 0
+    """Messages about this call queued for the backend so far; the next one is numbered one higher."""
     candidates: tuple[Candidate, ...] = ()
     steps: tuple[Step, ...] = Field(default=())
