@@ -10,15 +10,20 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask
 from gevent import socket
 
-from fscontrol.calls.book import CallBook
+from fscontrol.backend import messages
+from fscontrol.backend.client import BackendClient
+from fscontrol.backend.outbox import Outbox
+from fscontrol.calls.book import Announcer, CallBook
+from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.identity import call_sid
-from fscontrol.calls.inbound import InboundCalls
+from fscontrol.calls.inbound import InboundCalls, Prewarm
+from fscontrol.calls.limits import Limits
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.errors import ConfigurationError, EslError
 from fscontrol.esl import commands
@@ -26,13 +31,14 @@ from fscontrol.esl.call_socket import CallSocketServer
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
-from fscontrol.http import observe, organizations, sync
+from fscontrol.http import explain, observe, organizations, outbox, sync
 from fscontrol.http.server import HttpServer, make_app
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.settings import Settings
 from fscontrol.sofia.deliver import GatewayFiles
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
+from fscontrol.store.base import Store
 from fscontrol.store.opening import open_store
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
@@ -45,14 +51,38 @@ def resolve_host(name: str) -> Iterable[str]:
     return sorted({str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
 
 
+def make_backend(settings: Settings) -> BackendClient | None:
+    """The backend's client; None when no backend is set, and then nothing is queued for it either."""
+    if not settings.backend_url:
+        return None
+    return BackendClient(settings.backend_url, settings.backend_key, settings.backend_secret)
+
+
+def make_outbox(
+    settings: Settings, store: Store, backend: BackendClient, random_number: Callable[[], float]
+) -> Outbox:
+    """The outbox to that backend."""
+    return Outbox(
+        store,
+        backend,
+        clock=time.time,
+        random=random_number,
+        deadline_seconds=settings.backend_timeout_seconds,
+        max_age_seconds=settings.outbox_max_age_seconds,
+    )
+
+
+def make_prewarm(settings: Settings, backend: BackendClient) -> Prewarm:
+    """How calls ask the backend before they are answered."""
+    return Prewarm(backend.prewarm, settings.prewarm_timeout_seconds, settings.prewarm_policy)
+
+
 class Application:
     """One control plane. Build it with safe settings (`settings.require_safe`), `start` it, `stop` it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        for secret in (settings.api_key, settings.esl_password, settings.secret_key):
-            conceal(secret.get_secret_value())
-        conceal(unquote(urlsplit(settings.store_url).password or ""))
+        _conceal_secrets(settings)
         rng = random.SystemRandom()
         self.store = open_store(settings)
         self.registrations = Registrations(time.time)
@@ -69,12 +99,18 @@ class Application:
             rng.random,
         )
         self.sources = TrunkSources(self.store, resolve_host, settings.reconcile_seconds)
-        self.book = CallBook(self.store, time.time)
+        self.limits = Limits(time.monotonic)
+        self.ways = WayFinder(self.store, self.sources)
+        self.backend = make_backend(settings)
+        self.outbox = make_outbox(settings, self.store, self.backend, rng.random) if self.backend else None
+        announcer = Announcer(messages.incoming, messages.status, self.outbox.wake) if self.outbox else None
+        self.book = CallBook(self.store, self.limits, announcer, time.time, mask=settings.mask_numbers)
         self.organizations = Organizations(self.store, self._organization_changed)
         inbound = InboundCalls(
-            self.store,
-            self.sources,
+            self.ways,
+            self.limits,
             self.book,
+            make_prewarm(settings, self.backend) if self.backend else None,
             clock=time.time,
             new_call_sid=lambda: call_sid(time.time(), secrets.token_bytes(8)),
             node_of=self._node_of,
@@ -93,6 +129,8 @@ class Application:
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
         self.sources.start()
+        if self.outbox:
+            self.outbox.start()
         self.book.start()
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
         self.reconciler.start()
@@ -110,6 +148,10 @@ class Application:
         self.nodes.stop()
         self.sources.stop()
         self.book.stop()
+        if self.outbox:
+            self.outbox.stop()  # after the book, which may have had something to tell
+        if self.backend:
+            self.backend.close()
         self.store.close()
         log.info("stopped")
 
@@ -119,8 +161,14 @@ class Application:
             sync.door(self.organizations, self.reconciler, self.registrations, timeout),
             organizations.door(self.organizations, self.store, self.reconciler, self.registrations, timeout),
             observe.door(self.store, self.registrations, self.book, self.nodes),
+            explain.door(self.ways),
+            outbox.door(self.store, self._wake_outbox, mask=self.settings.mask_numbers),
         ]
         return make_app(doors, self.settings.api_key, self.settings.max_body_bytes)
+
+    def _wake_outbox(self) -> None:
+        if self.outbox:
+            self.outbox.wake()
 
     def _organization_changed(self, key: str) -> None:
         self.sources.refresh(key)
@@ -137,8 +185,9 @@ class Application:
         spawn(f"compare calls {node.name}", self._compare_calls, node)
 
     def _compare_calls(self, node: NodeClient) -> None:
+        asked_at = time.time()
         try:
-            self.book.compare_with_channels(node.name, node.request(commands.show_channels()))
+            self.book.compare_with_channels(node.name, node.request(commands.show_channels()), asked_at)
         except EslError as error:
             log.warning("calls not compared", extra={"node": node.name, "reason": str(error)})
 
@@ -147,6 +196,14 @@ class Application:
         switchname = call.get("FreeSWITCH-Switchname")
         names = [node.name for node in self.nodes]
         return switchname if switchname in names or len(names) > 1 else names[0]
+
+
+def _conceal_secrets(settings: Settings) -> None:
+    given = (settings.api_key, settings.esl_password, settings.secret_key)
+    for secret in (*given, settings.backend_key, settings.backend_secret):
+        conceal(secret.get_secret_value())
+    for url in (settings.store_url, settings.backend_url):
+        conceal(unquote(urlsplit(url).password or ""))
 
 
 def _bind(setting: str, address: str, server: CallSocketServer | HttpServer) -> None:

@@ -15,6 +15,9 @@ FscontrolError                      internal
 │   └── SecretUnreadable            secret_unreadable      a stored secret does not open with the keys given
 ├── RenderError                     render                 what was rendered would not be safe or well-formed XML
 ├── DeliveryError                   delivery               the rendered files could not be written
+├── BackendError                    backend                the backend we tell of calls
+│   ├── BackendUnavailable          backend_unavailable    no answer: no connection, it broke, or the deadline passed
+│   └── BackendRefused              backend_refused        it answered, and not with 2xx; `status` says with what
 └── EslError                        esl                    the Event Socket
     ├── NodeUnreachable             node_unreachable       no connection, or it was lost
     │   ├── EslTimeout              esl_timeout            no answer before the deadline; the connection is closed
@@ -144,6 +147,28 @@ class DeliveryError(FscontrolError):
     """The rendered files could not be written where FreeSWITCH reads them."""
 
     id = "delivery"
+
+
+class BackendError(FscontrolError):
+    """The backend was not told, or did not take it."""
+
+    id = "backend"
+
+
+class BackendUnavailable(BackendError):
+    """No whole answer: no connection, a broken one, or none before the deadline. It may have taken the message."""
+
+    id = "backend_unavailable"
+
+
+class BackendRefused(BackendError):
+    """The backend answered with a status that is not 2xx."""
+
+    id = "backend_refused"
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class EslError(FscontrolError):

@@ -120,6 +120,13 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not all("!" <= character <= "~" for character in text):
+        raise ValueError("must be visible ASCII without spaces: it is sent in a header")
+    return value
+
+
 def _stream_url(value: str) -> str:
     if value and urlsplit(value).scheme not in ("ws", "wss"):
         raise ValueError("must be a ws:// or wss:// URL")
@@ -179,6 +186,47 @@ class Settings(BaseModel):
     backend_url: Annotated[str, AfterValidator(_http_url)] = Field(
         "", alias="FSCONTROL_BACKEND_URL", repr=False, description="Base URL of the backend."
     )
+    backend_key: Annotated[SecretStr, AfterValidator(_header_value)] = Field(
+        SecretStr(""),
+        alias="FSCONTROL_BACKEND_KEY",
+        description="Sent to the backend as Authorization: Bearer; empty: nothing is sent.",
+    )
+    backend_secret: SecretStr = Field(
+        SecretStr(""),
+        alias="FSCONTROL_BACKEND_SECRET",
+        description="Signs what the backend is told (X-Signature: t=…,v1=HMAC-SHA256 of t.body); empty: unsigned.",
+    )
+    backend_timeout_seconds: float = Field(
+        5.0,
+        alias="FSCONTROL_BACKEND_TIMEOUT_SECONDS",
+        gt=0,
+        le=120,
+        description="Deadline of one message to the backend, from the first byte to the last.",
+    )
+    outbox_max_age_seconds: float = Field(
+        86_400.0,
+        alias="FSCONTROL_OUTBOX_MAX_AGE_SECONDS",
+        gt=0,
+        le=30 * 86_400,
+        description="How long an undelivered message is tried again before it is a dead letter.",
+    )
+    prewarm_timeout_seconds: float = Field(
+        2.0,
+        alias="FSCONTROL_PREWARM_TIMEOUT_SECONDS",
+        gt=0,
+        le=30,
+        description="How long a call waits for the backend to prepare it.",
+    )
+    prewarm_policy: Literal["continue", "reject"] = Field(
+        "continue",
+        alias="FSCONTROL_PREWARM_POLICY",
+        description="A call the backend did not prepare in time: continue without, or reject it with 503.",
+    )
+    mask_numbers: bool = Field(
+        False,
+        alias="FSCONTROL_MASK_NUMBERS",
+        description="Mask telephone numbers in records, lists and logs; the backend still gets them whole.",
+    )
     stream_url: Annotated[str, AfterValidator(_stream_url)] = Field(
         "",
         alias="FSCONTROL_STREAM_URL",
@@ -235,6 +283,13 @@ class Settings(BaseModel):
     )
     calls_kept: int = Field(
         10_000, alias="FSCONTROL_CALLS_KEPT", ge=1, le=10_000_000, description="Call records kept."
+    )
+    calls_kept_days: int = Field(
+        30,
+        alias="FSCONTROL_CALLS_KEPT_DAYS",
+        ge=1,
+        le=3650,
+        description="Days that call records are kept.",
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", alias="FSCONTROL_LOG_FORMAT", description="auto: text on a terminal, JSON otherwise."
@@ -312,6 +367,11 @@ class Settings(BaseModel):
         if self.http == self.call_socket:
             found.append(
                 f"FSCONTROL_HTTP and FSCONTROL_CALL_SOCKET are both {self.http}; give them different ports"
+            )
+        if self.backend_url and self.prewarm_timeout_seconds >= self.decision_timeout_seconds:
+            found.append(
+                "FSCONTROL_PREWARM_TIMEOUT_SECONDS must be below FSCONTROL_DECISION_TIMEOUT_SECONDS:"
+                " the routing decision waits for it"
             )
         if self.external_ip:
             try:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fscontrol.calls.called_number import NumberRules
+from fscontrol.calls.limits import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -25,6 +26,9 @@ class TrunkSource:
     inbound_enabled: bool = True
     rules: NumberRules = field(default_factory=NumberRules)
     default_assistant_id: int | None = None
+    scopes: tuple[Scope, ...] = ()
+    """The limits a call over this trunk counts in: the trunk's own and its organisation's."""
+    media_ip_cidrs: tuple[str, ...] = ()
 
 
 class SourceTable:

@@ -1,87 +1,145 @@
-"""The book of calls: every record, from the first decision to the end.
+"""The book of calls: every record from the first decision to the end, and what the backend is to hear of it.
 
-Owns: records of calls in progress, writing them behind the calls' backs, and closing them by events or by a snapshot.
-Refuses: to hold up a call for the store; records wait in a bounded queue, and beyond it the caller of `put` waits.
+Owns: records of calls in progress; writing a record and its messages together; closing calls by events or by a
+snapshot; giving back the places of calls that ended. Refuses: to lose a record because the store fails for a while; it
+waits, bounded, and is written later.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import Flag, auto
 
 import gevent
-from gevent.event import Event as Flag
+from gevent.event import Event as Signal
 
 from fscontrol.calls.endings import status_of_ending
-from fscontrol.errors import FscontrolError, NotFound, StoreError
+from fscontrol.calls.limits import Limits
+from fscontrol.calls.masking import masked
+from fscontrol.errors import NotFound, StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.message import OutboxMessage
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
 
-_MOST_WAITING = 5_000
+_MOST_WAITING = 10_000
+_MOST_ENDED = 1_000
+_RETRY_SECONDS = 1.0
 CALL_SID_VARIABLE = "fscontrol_call_sid"
 
 
-class CallBook:
-    """Records in progress by call_sid, written to the store in the background."""
+class Tell(Flag):
+    """What the backend is to hear about a change of a record."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    NOTHING = 0
+    INCOMING = auto()
+    STATUS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Announcer:
+    """Makes the backend's messages; `wake` is called once they are stored."""
+
+    incoming: Callable[[CallRecord, float], OutboxMessage]
+    status: Callable[[CallRecord, float], OutboxMessage]
+    wake: Callable[[], None]
+
+
+class CallBook:
+    """Records in progress by call_sid. `announcer` None: there is no backend to tell."""
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        announcer: Announcer | None,
+        clock: Callable[[], float],
+        *,
+        mask: bool = False,
+    ) -> None:
         self._store = store
+        self._limits = limits
+        self._announcer = announcer
         self._clock = clock
+        self._mask = mask
         self._active: dict[str, CallRecord] = {}
-        self._waiting: dict[str, CallRecord] = {}
-        self._wake = Flag()
-        self._stopping = False
+        self._ended: dict[str, CallRecord] = {}
+        self._being_written: dict[str, deque[tuple[CallRecord, list[OutboxMessage]]]] = {}
+        self._waiting: list[tuple[CallRecord, list[OutboxMessage]]] = []
+        self._failed = Signal()
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
-        """Begin writing."""
+        """Begin retrying what the store did not take."""
         self._greenlet = spawn("write call records", self._run)
 
     def stop(self) -> None:
-        """Write what waits, then end."""
-        self._stopping = True
-        self._wake.set()
+        """Try once more what waits, then end."""
         if self._greenlet is not None:
-            self._greenlet.join(timeout=5)
+            self._greenlet.kill(timeout=2)
+        self._write_waiting()
 
     @property
     def active(self) -> list[CallRecord]:
         """Calls in progress, oldest first."""
         return sorted(self._active.values(), key=lambda record: record.started_at)
 
-    def put(self, record: CallRecord) -> None:
-        """Take the newest state of a call."""
+    def put(self, record: CallRecord, tell: Tell = Tell.NOTHING) -> CallRecord:
+        """Keep the newest state of a call, durably, with the messages about it; returns it as kept."""
+        messages: list[OutboxMessage] = []
+        if self._announcer is not None:
+            for wanted, make in (
+                (Tell.INCOMING, self._announcer.incoming),
+                (Tell.STATUS, self._announcer.status),
+            ):
+                if wanted in tell:
+                    messages.append(make(record, self._clock()))
+                    record = record.model_copy(update={"sequence": messages[-1].sequence})
         if record.status.is_final:
             self._active.pop(record.call_sid, None)
+            self._limits.release(record.call_sid)
+            self._ended[record.call_sid] = record
+            if len(self._ended) > _MOST_ENDED:
+                del self._ended[next(iter(self._ended))]
         else:
             self._active[record.call_sid] = record
-        if len(self._waiting) >= _MOST_WAITING:
-            self._write(record)
-            return
-        self._waiting[record.call_sid] = record
-        self._wake.set()
+        self._write(record, messages)
+        return record
 
-    def put_decided(self, record: CallRecord) -> None:
-        """Take a call as the call socket leaves it; if it has ended meanwhile, only the decision's steps are added."""
-        if not record.status.is_final and record.call_sid not in self._active:
-            record = self.get(record.call_sid).model_copy(update={"steps": record.steps})
-        self.put(record)
+    def advance(self, call_sid: str, tell: Tell = Tell.NOTHING, **changes: object) -> CallRecord | None:
+        """Change a call that is in progress; None when it has ended meanwhile, as callers do at any moment."""
+        record = self._active.get(call_sid)
+        return None if record is None else self.put(record.model_copy(update=changes), tell)
+
+    def amend(self, call_sid: str, **changes: object) -> None:
+        """Change fields that do not move a call (its steps), whether or not it has ended."""
+        self.put(self.get(call_sid).model_copy(update=changes))
+
+    def knows(self, call_sid: str) -> bool:
+        """Whether the call is in progress or has ended a moment ago."""
+        return call_sid in self._active or call_sid in self._ended
 
     def get(self, call_sid: str) -> CallRecord:
-        """A call's record, also one not yet written; raises `NotFound`."""
-        record = self._active.get(call_sid) or self._waiting.get(call_sid) or self._store.call(call_sid)
+        """A call's record; raises `NotFound`."""
+        record = self._active.get(call_sid) or self._ended.get(call_sid) or self._store.call(call_sid)
         if record is None:
             raise NotFound(f"there is no call {call_sid!r}")
         return record
 
+    def show(self, call_sid: str) -> CallRecord:
+        """A call's record as it may be shown; raises `NotFound`."""
+        record = self.get(call_sid)
+        return masked(record) if self._mask else record
+
     def page(self, skip: int, limit: int) -> tuple[list[CallRecord], int]:
         """Records, newest first, and how many there are."""
-        self.flush()
         return self._store.calls(skip, limit)
 
     def hung_up(self, event: Event) -> None:
@@ -96,66 +154,123 @@ class CallBook:
             return
         if record.status.is_final:
             return
+        answered_at = _seconds(event.get("Caller-Channel-Answered-Time"))
+        if answered_at and record.answered_at is None:
+            # Hung up the moment it was answered: the event overtook our own note of the answer.
+            answered = {"status": CallStatus.IN_PROGRESS, "sip_status": 200, "answered_at": answered_at}
+            record = self.put(record.model_copy(update=answered), Tell.STATUS)
         cause = event.get("Hangup-Cause")
         sip_status = event.variable("sip_term_status") or ""
         billed = event.variable("billsec") or ""
-        ended = self._clock()
-        self.put(
-            record.model_copy(
-                update={
-                    "status": status_of_ending(cause, answered=record.answered_at is not None),
-                    "hangup_cause": cause,
-                    "sip_status": int(sip_status) if sip_status.isdigit() else record.sip_status,
-                    "ended_at": ended,
-                    "duration_seconds": int(billed) if billed.isdigit() else round(ended - record.started_at),
-                }
-            )
-        )
-        log.info("call ended", extra={"call_sid": call_sid, "hangup_cause": cause})
+        changes: dict[str, object] = {
+            "hangup_cause": cause,
+            "sip_status": int(sip_status) if sip_status.isdigit() else record.sip_status,
+            "duration_seconds": int(billed) if billed.isdigit() else None,
+            "mos": _mos(event),
+        }
+        self._end(record, status_of_ending(cause, answered=record.answered_at is not None), changes)
 
-    def compare_with_channels(self, node: str, answer: str) -> None:
-        """After a reconnect: calls whose channel is not in `show channels as json` have ended unseen."""
+    def compare_with_channels(self, node: str, answer: str, asked_at: float) -> None:
+        """After a reconnect: calls whose channel is not in `show channels as json` have ended unseen.
+
+        `asked_at` (seconds since the epoch) is when the question was sent: calls that began later are not in it.
+        """
         alive = channel_uuids(answer)
-        for record in self._store.unfinished_calls(node):
-            current = self._active.get(record.call_sid, record)
+        known = {record.call_sid: record for record in self._store.unfinished_calls(node)}
+        known |= {record.call_sid: record for record in self._active.values() if record.node == node}
+        for record in known.values():
             if record.uuid in alive:
                 self._active.setdefault(record.call_sid, record)
-            elif not current.status.is_final:
-                self.put(
-                    current.model_copy(
-                        update={
-                            "status": CallStatus.COMPLETED if current.answered_at else CallStatus.FAILED,
-                            "reason": "ended_unseen",
-                            "ended_at": self._clock(),
-                        }
-                    )
-                )
+                self._limits.restore(record.call_sid, record.scopes)
+            elif record.started_at < asked_at:
+                status = CallStatus.COMPLETED if record.answered_at else CallStatus.FAILED
+                self._end(record, status, {"reason": "ended_unseen"})
 
-    def flush(self) -> None:
-        """Write everything that waits now."""
-        while self._waiting:
-            call_sid = next(iter(self._waiting))
-            record = self._waiting[call_sid]
-            self._write(record)
-            if self._waiting.get(call_sid) is record:
-                del self._waiting[call_sid]
+    def _end(self, record: CallRecord, status: CallStatus, changes: dict[str, object]) -> None:
+        ended_at = self._clock()
+        if changes.get("duration_seconds") is None:
+            since = record.answered_at
+            changes["duration_seconds"] = round(ended_at - since) if since else 0
+        self.put(record.model_copy(update={**changes, "status": status, "ended_at": ended_at}), Tell.STATUS)
+        extra = {
+            "call_sid": record.call_sid,
+            "status": status.value,
+            "hangup_cause": changes.get("hangup_cause", ""),
+        }
+        log.info("call ended", extra=extra)
 
-    def _write(self, record: CallRecord) -> None:
+    def _write(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
+        """Write one after the other for each call: a store with several connections could turn two round."""
+        queue = self._being_written.get(record.call_sid)
+        if queue is not None:
+            queue.append((record, messages))
+            return
+        queue = self._being_written[record.call_sid] = deque([(record, messages)])
         try:
-            self._store.put_call(record)
+            while queue:
+                self._write_or_wait(*queue.popleft())
+        finally:
+            del self._being_written[record.call_sid]
+
+    def _write_or_wait(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
+        if self._waiting:
+            self._wait(record, messages)  # behind what waits already, or a call's messages would overtake
+            return
+        try:
+            self._store.put_call(masked(record) if self._mask else record, messages)
         except StoreError as error:
             log.error(
-                "a call record was not written", extra={"call_sid": record.call_sid, "reason": str(error)}
+                "a call record waits for the store", extra={"call_sid": record.call_sid, "reason": str(error)}
             )
+            self._wait(record, messages)
+            return
+        if messages and self._announcer is not None:
+            self._announcer.wake()
+
+    def _wait(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
+        if len(self._waiting) >= _MOST_WAITING:
+            log.error(
+                "a call record is lost: too many wait for the store", extra={"call_sid": record.call_sid}
+            )
+            return
+        self._waiting.append((record, messages))
+        self._failed.set()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            record, messages = self._waiting[0]
+            try:
+                self._store.put_call(masked(record) if self._mask else record, messages)
+            except StoreError:
+                return
+            self._waiting.pop(0)
+        if self._announcer is not None:
+            self._announcer.wake()
 
     def _run(self) -> None:
-        while not self._stopping or self._waiting:
-            self._wake.wait(1.0)
-            self._wake.clear()
-            try:
-                self.flush()
-            except FscontrolError:
-                log.exception("call records wait")
+        while True:
+            self._failed.wait()
+            self._write_waiting()
+            if not self._waiting:
+                self._failed.clear()
+            gevent.sleep(_RETRY_SECONDS)
+
+
+def _seconds(microseconds: str) -> float | None:
+    """FreeSWITCH's microseconds since the epoch as seconds; None for 0 and for what is no number."""
+    return int(microseconds) / 1_000_000 if microseconds.isdigit() and int(microseconds) else None
+
+
+def _mos(event: Event) -> float | None:
+    # Without a single packet FreeSWITCH reports a perfect score (FREESWITCH.md §6).
+    packets, mos = (
+        event.variable("rtp_audio_in_packet_count") or "0",
+        event.variable("rtp_audio_in_mos") or "",
+    )
+    try:
+        return float(mos) if int(packets) > 0 else None
+    except ValueError:
+        return None
 
 
 def channel_uuids(answer: str) -> Collection[str]:

@@ -1,26 +1,25 @@
 """An inbound call on the call socket, from `connect` to the hand-over.
 
-Owns: the order of the steps and the record of each. Refuses: to hold the call; after the decision FreeSWITCH parks it
-and the socket closes, so that a restart of the control plane touches no call.
+Owns: the order of the steps, what the caller hears meanwhile, and the record of it all. Refuses: to hold the call;
+after the decision FreeSWITCH parks it and the socket closes, so that a restart of the control plane touches no call.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from fscontrol.calls import routing
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
-from fscontrol.calls.called_number import REQUEST_URI, TO, claims
-from fscontrol.calls.routing import Accept, Reject, Verdict
-from fscontrol.calls.sources import TrunkSources
-from fscontrol.errors import CallerGone, EslError
+from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook, Tell
+from fscontrol.calls.called_number import REQUEST_URI, TO
+from fscontrol.calls.finding import Asked, Trail, WayFinder
+from fscontrol.calls.limits import Limits, Refusal
+from fscontrol.calls.routing import Accept, Reason, Reject
+from fscontrol.errors import CallerGone, FscontrolError
 from fscontrol.esl.call_socket import CallSession
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CallRecord, CallStatus, Step
-from fscontrol.store.base import Store
+from fscontrol.model.call import CallRecord, CallStatus
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +28,22 @@ PARK = "park XML fscontrol"
 _LONGEST_SHOWN = 256
 
 
-@dataclass(slots=True)
-class _Trail:
-    """The steps of one call with their times."""
+class Prewarmed(Protocol):
+    """What the backend said to a prewarm."""
 
-    began: float
-    steps: list[Step] = field(default_factory=list)
+    @property
+    def prewarmed(self) -> bool: ...
+    @property
+    def detail(self) -> str: ...
 
-    def note(self, step: str, decision: str, detail: str = "") -> None:
-        at = round(time.monotonic() - self.began, 6)
-        self.steps.append(Step(at=at, step=step, decision=decision, detail=detail[:_LONGEST_SHOWN]))
+
+@dataclass(frozen=True, slots=True)
+class Prewarm:
+    """How the backend is asked before the answer; past `deadline` seconds `policy` decides."""
+
+    ask: Callable[[CallRecord, float], Prewarmed]
+    deadline: float
+    policy: Literal["continue", "reject"]
 
 
 def header_values(call: Event) -> Callable[[str], Iterable[str]]:
@@ -50,13 +55,9 @@ def header_values(call: Event) -> Callable[[str], Iterable[str]]:
         if source == TO:
             # sip_to_user is FreeSWITCH's reading; the header itself is what was sent.
             return _present(call.variable("sip_full_to") or call.variable("sip_to_uri"))
-        plain = source.lower().replace("-", "_")
         # sip_i_* holds all values of a repeated header; sip_h_* only the last, under the sender's spelling.
-        value = (
-            call.variable(f"sip_i_{plain}")
-            or call.variable(f"sip_h_{source}")
-            or call.variable(f"sip_h_{source.lower()}")
-        )
+        names = (f"sip_i_{source.lower().replace('-', '_')}", f"sip_h_{source}", f"sip_h_{source.lower()}")
+        value = next(filter(None, map(call.variable, names)), None)
         if value is None and source == "History-Info":
             value = call.variable("sip_history_info")
         if value is not None and value.startswith("ARRAY::"):
@@ -75,52 +76,49 @@ class InboundCalls:
 
     def __init__(
         self,
-        store: Store,
-        sources: TrunkSources,
+        ways: WayFinder,
+        limits: Limits,
         book: CallBook,
+        prewarm: Prewarm | None,
         *,
         clock: Callable[[], float],
         new_call_sid: Callable[[], str],
         node_of: Callable[[Event], str],
     ) -> None:
-        self._store = store
-        self._sources = sources
+        self._ways = ways
+        self._limits = limits
         self._book = book
+        self._prewarm = prewarm
         self._clock = clock
         self._new_call_sid = new_call_sid
         self._node_of = node_of
 
     def decide(self, session: CallSession, call: Event) -> None:
-        """One call: admission, called number, route, then answer and park, or refuse. Always leaves a record."""
-        trail = _Trail(time.monotonic())
+        """One call: find its way, take its place, prewarm, answer and park, or refuse. Always leaves a record."""
+        trail = Trail()
         record = self._begin(call)
         try:
-            verdict = self._route(call, record.source_ip, trail)
+            asked = Asked(record.source_ip, header_values(call), call.variable("switch_r_sdp") or "")
+            verdict = self._ways.find(asked, trail)
             record = record.model_copy(update={"candidates": verdict.candidates})
-            if isinstance(verdict.decision, Accept):
-                record = self._accept(session, record, verdict.decision, trail)
+            if isinstance(verdict.decision, Reject):
+                self._refuse(session, record, verdict.decision, trail)
             else:
-                record = self._refuse(session, record, verdict.decision, trail)
+                record = _routed(record, verdict.decision)
+                with self._limits.hold(record.call_sid, verdict.decision.source.scopes) as place:
+                    if isinstance(place, Refusal):
+                        self._refuse(session, record, _over(place, trail), trail, Tell.STATUS)
+                    elif self._serve(session, record, trail):
+                        place.keep()
         except CallerGone:
-            trail.note("caller", "gone", "hung up before the call was answered")
-            record = self._ended(record, CallStatus.CANCELED, "caller_gone", 487)
+            trail.note("caller", "gone", "hung up before the call was handed over")
+            self._broken_off(record, trail, CallStatus.CANCELED, "caller_gone", 487)
             raise
         except Exception as error:
-            shown = str(error) if isinstance(error, EslError) else type(error).__name__
-            trail.note("failure", routing.Reason.UNAVAILABLE, shown)
-            record = self._ended(record, CallStatus.FAILED, routing.Reason.UNAVAILABLE, 503)
+            shown = str(error) if isinstance(error, FscontrolError) else type(error).__name__
+            trail.note("failure", Reason.UNAVAILABLE, shown)
+            self._broken_off(record, trail, CallStatus.FAILED, Reason.UNAVAILABLE, 503)
             raise
-        finally:
-            self._book.put_decided(record.model_copy(update={"steps": tuple(trail.steps)}))
-            log.info(
-                "call decided",
-                extra={
-                    "call_sid": record.call_sid,
-                    "status": record.status.value,
-                    "reason": record.reason,
-                    "trunk": record.trunk_id,
-                },
-            )
 
     def _begin(self, call: Event) -> CallRecord:
         return CallRecord(
@@ -129,69 +127,132 @@ class InboundCalls:
             node=self._node_of(call),
             uuid=call.get("Unique-ID"),
             sip_call_id=(call.variable("sip_call_id") or "")[:_LONGEST_SHOWN],
-            source_ip=call.variable("sip_network_ip") or "",
+            source_ip=(call.variable("sip_network_ip") or "")[:64],
             from_number=(call.variable("sip_from_user") or call.get("Caller-Caller-ID-Number"))[:64],
             started_at=self._clock(),
         )
 
-    def _route(self, call: Event, source_ip: str, trail: _Trail) -> Verdict:
-        owners = routing.admit(self._sources.table.owners(source_ip), source_ip)
-        if isinstance(owners, Reject):
-            trail.note("admission", owners.reason, owners.detail)
-            return Verdict(owners, ())
-        shown = ", ".join(f"{source.organization}/{source.trunk_id}" for source in owners[:5])
-        trail.note("admission", "admitted", f"{source_ip} belongs to {shown}")
-        claimed = claims(header_values(call))
-        assignments = self._store.assignments(routing.texts_to_look_up(claimed, owners))
-        verdict = routing.decide(claimed, owners, assignments)
-        if isinstance(verdict.decision, Accept):
-            number = verdict.decision.number.phone_number
-            trail.note("route", "accepted", f"{verdict.decision.claim.source} names {number}")
-        else:
-            trail.note("route", verdict.decision.reason, verdict.decision.detail)
-        return verdict
-
-    def _accept(self, session: CallSession, record: CallRecord, route: Accept, trail: _Trail) -> CallRecord:
-        record = record.model_copy(
-            update={
-                "organization_id": route.source.organization_id,
-                "trunk_id": route.source.trunk_id,
-                "to_number": route.number.phone_number,
-                "assistant_id": route.assistant_id,
-                "flow_id": route.flow_id,
-            }
-        )
-        session.execute("set", f"{CALL_SID_VARIABLE}={record.call_sid}")
+    def _serve(self, session: CallSession, record: CallRecord, trail: Trail) -> bool:
+        """Ring, prewarm, answer, park. False when the backend's silence refused the call."""
+        call_sid = record.call_sid
+        session.execute("set", f"{CALL_SID_VARIABLE}={call_sid}")
+        session.execute("ring_ready")
+        trail.note("ring", "180 sent")
+        # In the book, and the backend told, before anything can end the call: what is asked now is durable.
+        self._book.put(record.model_copy(update={"status": CallStatus.RINGING}), Tell.INCOMING | Tell.STATUS)
+        if self._prewarm is not None and (
+            refusal := self._ask_backend(session, record, self._prewarm, trail)
+        ):
+            current = self._book.advance(call_sid) or record
+            self._refuse(session, current, refusal, trail, Tell.STATUS)
+            return False
         session.execute("answer")
-        # In the book before the hand-over: the caller may hang up the moment the call is parked.
-        answered = record.model_copy(
-            update={"status": CallStatus.IN_PROGRESS, "sip_status": 200, "answered_at": self._clock()}
-        )
         trail.note("answer", "answered")
-        self._book.put(answered.model_copy(update={"steps": tuple(trail.steps)}))
-        try:
-            session.execute("transfer", PARK)
-            trail.note("hand-over", "parked")
-        except CallerGone:
-            trail.note(
-                "hand-over",
-                "caller gone",
-                "hung up right after the answer; the hang-up event closes the record",
-            )
-        return answered
+        trail.note("hand-over", "to the parking extension")
+        self._book.advance(
+            call_sid, Tell.STATUS, status=CallStatus.IN_PROGRESS, sip_status=200, answered_at=self._clock(),
+            steps=tuple(trail.steps),
+        )  # fmt: skip
+        session.execute("transfer", PARK)
+        self._log(record, "accepted", 200)
+        return True
 
-    def _refuse(self, session: CallSession, record: CallRecord, refusal: Reject, trail: _Trail) -> CallRecord:
+    def _ask_backend(
+        self, session: CallSession, record: CallRecord, prewarm: Prewarm, trail: Trail
+    ) -> Reject | None:
+        """Prewarm while the caller hears ringing; None when the call may go on."""
+        answer = session.run_unless_gone(lambda: _ask_safely(prewarm, record), prewarm.deadline)
+        if answer is None:
+            detail = f"no answer within {prewarm.deadline:g} s"
+        elif answer.prewarmed:
+            trail.note("prewarm", "prewarmed", answer.detail)
+            return None
+        else:
+            detail = answer.detail
+        if prewarm.policy == "continue":
+            trail.note("prewarm", "failed, call goes on", detail)
+            return None
+        trail.note("prewarm", Reason.BACKEND_UNAVAILABLE, detail)
+        return Reject(Reason.BACKEND_UNAVAILABLE, detail)
+
+    def _refuse(
+        self,
+        session: CallSession,
+        record: CallRecord,
+        refusal: Reject,
+        trail: Trail,
+        tell: Tell = Tell.NOTHING,
+    ) -> None:
+        if refusal.retry_after is not None:
+            # sip_rh_ puts a header on the response (RFC 3261 §20.33).
+            session.execute("set", f"sip_rh_Retry-After={refusal.retry_after}")
+        trail.note("refusal", refusal.reason, str(refusal.sip_status))
+        status = CallStatus.BUSY if refusal.sip_status == 486 else CallStatus.FAILED
+        # Closed before it is sent: the hang-up event that follows finds a call that has ended, and why.
+        self._close(record, trail, status, refusal.reason, refusal.sip_status, tell)
         session.execute("respond", str(refusal.sip_status))
-        trail.note("refusal", "sent", f"{refusal.sip_status}")
-        return self._ended(record, CallStatus.FAILED, refusal.reason, refusal.sip_status)
 
-    def _ended(self, record: CallRecord, status: CallStatus, reason: str, sip_status: int) -> CallRecord:
-        return record.model_copy(
-            update={
-                "status": status,
-                "reason": str(reason),
-                "sip_status": sip_status,
-                "ended_at": self._clock(),
-                "duration_seconds": 0,
-            }
+    def _broken_off(
+        self, record: CallRecord, trail: Trail, status: CallStatus, reason: str, sip_status: int
+    ) -> None:
+        """A call that ended in the middle of its decision. One that rang is closed by its hang-up, which knows why."""
+        if self._book.knows(record.call_sid):
+            self._book.amend(record.call_sid, steps=tuple(trail.steps))
+        else:
+            self._close(record, trail, status, reason, sip_status, Tell.NOTHING)
+
+    def _close(
+        self, record: CallRecord, trail: Trail, status: CallStatus, reason: str, sip_status: int, tell: Tell
+    ) -> None:
+        changes = {
+            "status": status, "reason": str(reason), "sip_status": sip_status, "ended_at": self._clock(),
+            "duration_seconds": 0, "steps": tuple(trail.steps),
+        }  # fmt: skip
+        self._book.put(record.model_copy(update=changes), tell)
+        self._log(record, str(reason), sip_status)
+
+    @staticmethod
+    def _log(record: CallRecord, decision: str, sip_status: int) -> None:
+        extra = {"call_sid": record.call_sid, "decision": decision, "sip_status": sip_status}
+        log.info(
+            "call decided", extra={**extra, "organization": record.organization_id, "trunk": record.trunk_id}
         )
+
+
+def _routed(record: CallRecord, route: Accept) -> CallRecord:
+    return record.model_copy(
+        update={
+            "organization_id": route.source.organization_id,
+            "trunk_id": route.source.trunk_id,
+            "to_number": route.number.phone_number,
+            "assistant_id": route.assistant_id,
+            "flow_id": route.flow_id,
+            "scopes": tuple(scope.name for scope in route.source.scopes),
+        }
+    )
+
+
+def _over(refusal: Refusal, trail: Trail) -> Reject:
+    """A reached limit as a refusal: too many at once is busy, too many a second is a matter of waiting."""
+    if refusal.retry_after is None:
+        reject = Reject(Reason.TRUNK_LIMIT, f"{refusal.scope} has {refusal.limit:g} calls, its limit")
+    else:
+        detail = f"{refusal.scope} allows {refusal.limit:g} calls a second"
+        reject = Reject(Reason.RATE_LIMIT, detail, retry_after=refusal.retry_after)
+    trail.note("limits", reject.reason, reject.detail)
+    return reject
+
+
+@dataclass(frozen=True, slots=True)
+class _NotAsked:
+    """A prewarm that failed before the backend could say anything."""
+
+    detail: str
+    prewarmed: bool = False
+
+
+def _ask_safely(prewarm: Prewarm, record: CallRecord) -> Prewarmed:
+    try:
+        return prewarm.ask(record, prewarm.deadline)
+    except FscontrolError as error:
+        return _NotAsked(str(error))

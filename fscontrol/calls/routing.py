@@ -27,6 +27,11 @@ class Reason(StrEnum):
     AMBIGUOUS_NUMBER = "ambiguous_number"
     NOT_ASSIGNED = "not_assigned"
     NUMBER_INACTIVE = "number_inactive"
+    TRUNK_LIMIT = "trunk_limit"
+    RATE_LIMIT = "rate_limit"
+    REJECTED_BY_RULE = "rejected_by_rule"
+    BACKEND_UNAVAILABLE = "backend_unavailable"
+    MEDIA_NOT_ALLOWED = "media_not_allowed"
     UNAVAILABLE = "unavailable"
 
 
@@ -37,6 +42,11 @@ SIP_STATUS = {
     Reason.AMBIGUOUS_NUMBER: 404,
     Reason.NOT_ASSIGNED: 480,
     Reason.NUMBER_INACTIVE: 480,
+    Reason.TRUNK_LIMIT: 486,
+    Reason.RATE_LIMIT: 503,
+    Reason.REJECTED_BY_RULE: 603,
+    Reason.BACKEND_UNAVAILABLE: 503,
+    Reason.MEDIA_NOT_ALLOWED: 488,
     Reason.UNAVAILABLE: 503,
 }
 """The SIP status of each reason; the only place where one becomes the other."""
@@ -55,15 +65,17 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The call is refused, and why. `sip_status` is what the caller hears."""
+    """The call is refused, and why. `code` is a trunk's own choice; `retry_after` (seconds) goes with a rate limit."""
 
     reason: Reason
     detail: str
+    code: int | None = None
+    retry_after: int | None = None
 
     @property
     def sip_status(self) -> int:
-        """The SIP status of the reason."""
-        return SIP_STATUS[self.reason]
+        """What the caller hears."""
+        return self.code or SIP_STATUS[self.reason]
 
 
 @dataclass(frozen=True, slots=True)

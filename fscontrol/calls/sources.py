@@ -15,6 +15,7 @@ from gevent.event import Event as Flag
 
 from fscontrol.calls.admission import Network, SourceTable, TrunkSource
 from fscontrol.calls.called_number import NumberRules
+from fscontrol.calls.limits import Scope
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk, split_host_port
 from fscontrol.store.base import Store
@@ -120,6 +121,10 @@ class TrunkSources:
 
 
 def _source(organization: Organization, trunk: Trunk) -> TrunkSource:
+    scopes = (
+        Scope(f"trunk:{organization.key}/{trunk.id}", trunk.channel_limit, trunk.calls_per_second),
+        Scope(f"organization:{organization.key}", organization.channel_limit, organization.calls_per_second),
+    )
     return TrunkSource(
         organization.key,
         organization.id,
@@ -127,6 +132,8 @@ def _source(organization: Organization, trunk: Trunk) -> TrunkSource:
         trunk.inbound_enabled,
         NumberRules(trunk.default_country, trunk.tech_prefix),
         trunk.default_assistant_id,
+        scopes,
+        trunk.media_ip_cidrs,
     )
 
 

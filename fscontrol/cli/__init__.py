@@ -17,6 +17,9 @@ _COMMANDS = {
     "sync": "fscontrol.cli.remote",
     "gateways": "fscontrol.cli.remote",
     "calls": "fscontrol.cli.remote",
+    "explain": "fscontrol.cli.explain",
+    "outbox": "fscontrol.cli.outbox",
+    "outbox-resend": "fscontrol.cli.outbox",
     "doctor": "fscontrol.cli.doctor",
 }
 

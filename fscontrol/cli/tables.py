@@ -67,6 +67,11 @@ def explain_call(console: Console, call: Mapping[str, Any]) -> None:
     )
     route = f"{call['to_number'] or '-'} → assistant {call['assistant_id']}, flow {call['flow_id']}"
     console.print(f"  organisation {call['organization_id']}  trunk {call['trunk_id']}  {escape(route)}")
+    explain_steps(console, call)
+
+
+def explain_steps(console: Console, call: Mapping[str, Any]) -> None:
+    """The candidates and steps of a call or of a pasted INVITE."""
     for candidate in call["candidates"]:
         forms = escape(", ".join(candidate["forms"]))
         shown = f"  {candidate['source']:<18} {escape(candidate['raw'])}  [dim]{forms}[/]"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 
 import gevent
 from gevent import socket
@@ -28,6 +28,8 @@ from fscontrol.esl.event import Event
 from fscontrol.esl.frames import Frame, FrameReader
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _RECEIVE_SIZE = 65_536
 _LARGEST_CALL = 256 << 10
@@ -74,6 +76,23 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
         if text.startswith("-ERR"):
             raise CommandRefused(f"FreeSWITCH answered {text.strip()!r} to {command.shown[:60]!r}")
         return reply
+
+    def run_unless_gone(self, work: Callable[[], _T], timeout: float) -> _T | None:
+        """Run `work` while watching the caller: `CallerGone` at once when he hangs up, None after `timeout` seconds.
+
+        `work` runs in a greenlet of its own, which is ended when nobody waits for it any more.
+        """
+        worker = gevent.spawn(work)
+        watcher = gevent.spawn(self._next_reply)
+        both = cast("list[gevent.Greenlet[..., object]]", [worker, watcher])
+        try:
+            gevent.wait(both, timeout=max(0.0, timeout), count=1)
+            if watcher.ready():
+                watcher.get()  # raises CallerGone
+                raise EslProtocolError("a reply without a command on the call socket")
+            return worker.get() if worker.ready() else None
+        finally:
+            gevent.killall(both, block=True, timeout=1)
 
     def stop(self) -> None:
         """Close the connection; FreeSWITCH goes on with the dialplan unless the call has been handed over."""

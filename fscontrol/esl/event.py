@@ -72,7 +72,7 @@ class Event:
         """All headers, decoded, first value of each name. Slow; for records and diagnosis."""
         if self._json is not None:
             for name, value in self._parsed().items():
-                if name != "_body":
+                if name != "_body" and value is not None:
                     yield name, _as_text(value)
             return
         seen: set[bytes] = set()

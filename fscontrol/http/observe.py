@@ -34,7 +34,7 @@ def door(store: Store, registrations: Registrations, book: CallBook, nodes: Node
 
     @routes.get("/api/calls/<call_sid>")
     def get_call(call_sid: str) -> Response:
-        return jsonify(book.get(call_sid).model_dump(mode="json"))
+        return jsonify(book.show(call_sid).model_dump(mode="json"))
 
     @routes.get("/healthz")
     def healthz() -> Response:

@@ -71,6 +71,10 @@ class CallRecord(FrozenModel):
     answered_at: float | None = None
     ended_at: float | None = None
     duration_seconds: int | None = None
+    mos: float | None = None
+    """Mean opinion score of what the caller sent; None when nothing was received."""
+    scopes: tuple[str, ...] = ()
+    """The limits it counts in, by name, so that a restart can count it again."""
     sequence: int = 0
     """Messages about this call queued for the backend so far; the next one is numbered one higher."""
     candidates: tuple[Candidate, ...] = ()

@@ -14,6 +14,8 @@ from enum import StrEnum
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk
 
+_FINGERPRINT = 8
+_LONG_FINGERPRINT = 32
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9_\-]")
 
 
@@ -48,14 +50,17 @@ class Action(StrEnum):
 
 def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
     """The gateways an organisation's enabled trunks are to have; one for each address of a trunk."""
-    return tuple(
-        _gateway(organization.key, trunk, address, fingerprint_key)
-        for trunk in organization.enabled_trunks
-        for address in trunk.addresses()
-    )
+    found: dict[str, Gateway] = {}
+    for trunk in organization.enabled_trunks:
+        for address in trunk.addresses():
+            gateway = _gateway(organization.key, trunk, address, fingerprint_key, _FINGERPRINT)
+            if gateway.name in found:  # trunk ids with one beginning, and two fingerprints with one too
+                gateway = _gateway(organization.key, trunk, address, fingerprint_key, _LONG_FINGERPRINT)
+            found[gateway.name] = gateway
+    return tuple(found.values())
 
 
-def _gateway(organization: str, trunk: Trunk, address: str, fingerprint_key: bytes) -> Gateway:
+def _gateway(organization: str, trunk: Trunk, address: str, fingerprint_key: bytes, digits: int) -> Gateway:
     parameters = _parameters(trunk, address)
     digest = hmac.new(fingerprint_key, digestmod=hashlib.sha256)
     # Length-prefixed, so that no two lists of parameters run together into the same bytes.
@@ -63,7 +68,7 @@ def _gateway(organization: str, trunk: Trunk, address: str, fingerprint_key: byt
         encoded = part.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
     # The name is seen on the wire (Contact: gw+NAME): keyed, so that it is no oracle for guessing the password.
-    name = f"{_slug(organization, 32)}.{_slug(trunk.id, 8)}.{digest.hexdigest()[:8]}"
+    name = f"{_slug(organization, 32)}.{_slug(trunk.id, 8)}.{digest.hexdigest()[:digits]}"
     return Gateway(name, organization, trunk.id, trunk.register_, parameters)
 
 

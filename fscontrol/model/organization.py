@@ -60,6 +60,8 @@ class Organization(FrozenModel):
     id: int | str
     name: str = ""
     generation: int = 0
+    channel_limit: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    calls_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
     trunks: tuple[Trunk, ...] = ()
     phone_numbers: tuple[PhoneNumber, ...] = ()
 

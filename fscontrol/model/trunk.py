@@ -113,9 +113,12 @@ def _network(value: str) -> str:
     try:
         if "%" in value:
             raise ValueError  # an IPv6 zone, see _ipv6
-        return str(ipaddress.ip_network(value.strip(), strict=False))
+        network = ipaddress.ip_network(value.strip(), strict=False)
     except ValueError:
         raise ValueError("is not an IP address or CIDR network") from None
+    if network.prefixlen == 0:
+        raise ValueError("is the whole internet; name the carrier's own networks")
+    return str(network)
 
 
 def _text(value: object) -> object:
@@ -208,6 +211,7 @@ class Trunk(FrozenModel):
     ring_timeout_seconds: int | None = Field(default=None, ge=1, le=600)
     max_call_seconds: int | None = Field(default=None, ge=1, le=86_400)
     default_assistant_id: int | None = None
+    media_ip_cidrs: tuple[Network, ...] = ()
     caller_id_numbers: tuple[Line, ...] = ()
     country_allow: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ()
     refer: bool | None = None

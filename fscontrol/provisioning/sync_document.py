@@ -40,8 +40,6 @@ _BOOLEANS = {
 
 _NOT_YET: dict[str, object] = {
     "media_encryption": "off",
-    "channel_limit": None,
-    "calls_per_second": None,
     "codecs": (),
     "leading_plus": None,
     "tech_prefix": "",
@@ -82,11 +80,12 @@ def parse(body: object) -> SyncDocument:
     name = _name(body, problems)
     trunks = _trunks(body, problems)
     numbers = _numbers(body, problems)
+    limits = _limits(body, problems)
     if problems:
         raise InvalidDocument(problems[:MOST_PROBLEMS])
     assert organization_id is not None  # noqa: S101  (no problem means it was read)
     organization = Organization(
-        id=organization_id, name=name, trunks=tuple(trunks), phone_numbers=tuple(numbers)
+        id=organization_id, name=name, trunks=tuple(trunks), phone_numbers=tuple(numbers), **limits
     )
     return SyncDocument(organization, generation, tuple(_warnings(organization)))
 
@@ -123,6 +122,17 @@ def _generation(value: object, problems: list[Problem]) -> int | None:
         return value
     problems.append(Problem("generation", "must be a non-negative integer"))
     return None
+
+
+def _limits(body: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The organisation's own limits, where it has any."""
+    given = {name: body[name] for name in ("channel_limit", "calls_per_second") if body.get(name) is not None}
+    try:
+        Organization.model_validate({"id": 0, **given})
+    except ValidationError as error:
+        problems += _problems_of(error, "")
+        return {}
+    return given
 
 
 def _rows(
@@ -221,9 +231,11 @@ def _numbers(body: Mapping[str, Any], problems: list[Problem]) -> list[PhoneNumb
             fields["id"] = str(fields.get("phone_number"))[:100]
         if fields.get("is_active") is None:
             fields.pop("is_active", None)
-        for name in ("sip_trunk_id", "destination_key"):
-            if fields.get(name) == "":
-                fields[name] = None
+        for name in ("sip_trunk_id", "destination_key", "flow_id", "assistant_id"):
+            if fields.get(name) == "" or (name == "assistant_id" and fields.get(name) == 0):
+                fields[name] = (
+                    None  # the backend's words for "none": "" clears a trunk, 0 unassigns (CONTRACTS.md §5)
+                )
         try:
             number = PhoneNumber.model_validate(fields)
         except ValidationError as error:

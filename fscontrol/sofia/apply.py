@@ -118,7 +118,22 @@ class NodeApplier:
         self._kill([name for work in sound for name in _names_to_kill(work.plan, loaded)])
         if self._dying:
             loaded = self._await_gone()
+        self._forget_gone(works, ledger, loaded)
         return {work.key: self._outcome(work, loaded) for work in works}
+
+    def _forget_gone(
+        self, works: list[_Work], ledger: dict[str, GatewayKey], loaded: dict[str, GatewayStatus]
+    ) -> None:
+        """Names of these organisations that are neither wanted nor there: killed while we did not look."""
+        wanted = {change.name for work in works for change in work.plan.changes if change.gateway}
+        passed = {work.key for work in works}
+        gone = {
+            n
+            for n, owner in ledger.items()
+            if owner.organization in passed and n not in wanted and n not in loaded
+        }
+        if gone - self._dying:
+            self._store.remove_from_ledger(self._client.name, gone - self._dying)
 
     def _prepare(self, key: str, loaded: dict[str, GatewayStatus], ledger: dict[str, GatewayKey]) -> _Work:
         organization = self._store.organization(key)

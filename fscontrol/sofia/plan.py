@@ -42,7 +42,8 @@ class Plan:
     def to_kill(self) -> tuple[str, ...]:
         """Names to remove once what replaces them is loaded."""
         old = [name for change in self.changes for name in change.replaces]
-        return tuple(old + [change.name for change in self.changes if change.action is Action.REMOVED])
+        removed = [change.name for change in self.changes if change.action is Action.REMOVED]
+        return tuple(dict.fromkeys(old + removed))
 
     @property
     def is_empty(self) -> bool:
@@ -60,14 +61,21 @@ def make_plan(
         if key.organization == organization and name not in wanted and name in loaded:
             surplus.setdefault(key.trunk_id, []).append(name)
     changes = []
+    replaced_trunks = set()
     for gateway in desired:
         if gateway.name in loaded:
             changes.append(Change(Action.UNCHANGED, gateway.name, gateway.trunk_id, gateway))
             continue
-        replaced = tuple(surplus.pop(gateway.trunk_id, ()))
+        # A trunk with several addresses: each of its new gateways replaces all its old ones, so that the old stay until
+        # every new one is loaded.
+        replaced = tuple(surplus.get(gateway.trunk_id, ()))
+        replaced_trunks.add(gateway.trunk_id)
         action = Action.REPLACED if replaced else Action.CREATED
         changes.append(Change(action, gateway.name, gateway.trunk_id, gateway, replaced))
     changes += [
-        Change(Action.REMOVED, name, trunk_id) for trunk_id, names in surplus.items() for name in names
+        Change(Action.REMOVED, name, trunk_id)
+        for trunk_id, names in surplus.items()
+        if trunk_id not in replaced_trunks
+        for name in names
     ]
     return Plan(tuple(changes))

@@ -17,14 +17,26 @@ from fscontrol.esl.event import Event
 from fscontrol.model.registration import GatewayState, Registration
 from fscontrol.sofia.status import GatewayStatus
 
+_UNHEALTHY = frozenset(
+    {
+        GatewayState.FAILED,
+        GatewayState.FAIL_WAIT,
+        GatewayState.TIMEOUT,
+        GatewayState.EXPIRED,
+        GatewayState.DOWN,
+    }
+)
+"""States that a 200 of before does not explain: a missed ping fails a registered gateway without any answer."""
+
 
 def after_event(previous: Registration | None, node: str, event: Event, now: float) -> Registration:
     """The registration after one `sofia::gateway_state`; pure. The event has no profile: (node, gateway) is the key."""
     state = GatewayState.parse(event.get("State"))
     code = event.get("Status")
-    sip_status = int(code) if code.isdigit() else None
+    sip_status = int(code) if code.isascii() and code.isdigit() else None
     phrase = event.get("Phrase") if sip_status else ""
-    if sip_status is None and previous is not None and state is not GatewayState.NOREG:
+    keeps_answer = state not in _UNHEALTHY or (previous is not None and previous.sip_status != 200)
+    if sip_status is None and previous is not None and state is not GatewayState.NOREG and keeps_answer:
         sip_status, phrase = previous.sip_status, previous.phrase
     if state is GatewayState.REGED:
         sip_status, phrase = 200, "OK"

@@ -7,17 +7,20 @@ what may be stored is decided in `provisioning`.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
+from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.secrets import Vault
 
 SCHEMA_VERSION = 1
+DEAD_LETTERS_KEPT = 10_000
+_LONGEST_ERROR = 500
 
 
 class Assignment(BaseModel):
@@ -38,6 +41,16 @@ class NodeResult(BaseModel):
     status: str
     detail: str = ""
     at: float = 0.0
+
+
+class OutboxDepth(BaseModel):
+    """How much the backend has not been told. `dropped` dead letters were beyond what is kept, since ever."""
+
+    model_config = ConfigDict(frozen=True)
+    waiting: int
+    oldest_created_at: float | None = None
+    dead: int = 0
+    dropped: int = 0
 
 
 class Store(Protocol):
@@ -76,8 +89,11 @@ class Store(Protocol):
     def node_results(self, key: str) -> list[NodeResult]:
         """The last result of each node for an organisation."""
 
-    def put_call(self, record: CallRecord) -> None:
-        """Store or replace a call's record; the oldest beyond the bound go."""
+    def put_call(self, record: CallRecord, messages: Sequence[OutboxMessage] = ()) -> None:
+        """Store or replace a call's record and queue messages about it, all or nothing; the oldest records go.
+
+        A message of the same key and sequence that waits or is dead already is left as it is.
+        """
 
     def call(self, call_sid: str) -> CallRecord | None:
         """One call's record, or None."""
@@ -88,12 +104,52 @@ class Store(Protocol):
     def unfinished_calls(self, node: str) -> list[CallRecord]:
         """Records of a node's calls that have not ended."""
 
+    def claim_messages(self, now: float, limit: int, lease_seconds: float) -> list[OutboxMessage]:
+        """The first waiting message of each key that is due, longest due first, at most `limit`.
+
+        Their keys are the caller's for `lease_seconds`, or until it says what became of the message.
+        """
+
+    def message_delivered(self, message: OutboxMessage) -> None:
+        """Forget it; the next of its key may go."""
+
+    def message_failed(self, message: OutboxMessage, error: str, next_attempt_at: float) -> None:
+        """Count the attempt; its key waits until `next_attempt_at`. Nothing happens if it was delivered meanwhile."""
+
+    def message_dead(self, message: OutboxMessage, error: str) -> None:
+        """Move it to the dead letters, bounded, oldest dropped; the next of its key may go."""
+
+    def dead_letters(self, skip: int, limit: int) -> tuple[list[OutboxMessage], int]:
+        """Dead letters, newest first, and how many there are."""
+
+    def resend_dead_letters(self, keys: Collection[str] | None) -> int:
+        """Queue the dead letters of these keys (None: all) as if never tried; returns how many."""
+
+    def outbox_depth(self) -> OutboxDepth:
+        """How much waits, since when, and how much is dead."""
+
     def close(self) -> None:
         """Release what is held."""
 
 
+def due_at(message: OutboxMessage) -> float:
+    """When a message may be tried: a new one from its creation, so that the oldest goes first."""
+    return message.next_attempt_at or message.created_at
+
+
+def failed_once_more(message: OutboxMessage, error: str, next_attempt_at: float) -> OutboxMessage:
+    """The message after a failed attempt."""
+    changes = {"attempts": message.attempts + 1, "last_error": error[:_LONGEST_ERROR]}
+    return message.model_copy(update={**changes, "next_attempt_at": next_attempt_at})
+
+
+def given_another_chance(message: OutboxMessage) -> OutboxMessage:
+    """A dead letter as it is queued again; its last error stays to be seen."""
+    return message.model_copy(update={"attempts": 0, "next_attempt_at": 0.0})
+
+
 def seal_organization(organization: Organization, vault: Vault) -> str:
-    """The organisation as one encrypted document: nothing of a tenant lies readable in the store."""
+    """The organisation as one encrypted document: no credential lies readable in the store."""
     document = organization.model_dump(mode="json", by_alias=True)
     for trunk, shown in zip(organization.trunks, document["trunks"], strict=True):
         shown["password"] = trunk.password.get_secret_value()

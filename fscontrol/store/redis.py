@@ -7,7 +7,7 @@ Redis already does.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import redis
@@ -15,8 +15,16 @@ import redis
 from fscontrol.errors import ConfigurationError, StoreError
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
+from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
-from fscontrol.store.base import Assignment, NodeResult, open_organization, seal_organization
+from fscontrol.store.base import (
+    DEAD_LETTERS_KEPT,
+    Assignment,
+    NodeResult,
+    open_organization,
+    seal_organization,
+)
+from fscontrol.store.redis_outbox import RedisOutbox
 from fscontrol.store.secrets import Vault
 
 _T = TypeVar("_T")
@@ -24,12 +32,19 @@ _SEPARATOR = "\x1f"
 """Between an organisation and a trunk id in one Redis value; control characters are refused in both."""
 
 
-class RedisStore:
+class RedisStore(RedisOutbox):
     """`Store` on a Redis server. `timeout` (seconds) bounds every command."""
 
     def __init__(
-        self, url: str, vault: Vault, calls_kept: int, prefix: str = "fscontrol", timeout: float = 5.0
+        self,
+        url: str,
+        vault: Vault,
+        calls_kept: int,
+        prefix: str = "fscontrol",
+        timeout: float = 5.0,
+        dead_letters_kept: int = DEAD_LETTERS_KEPT,
     ) -> None:
+        super().__init__(dead_letters_kept)
         self._vault = vault
         self._calls_kept = calls_kept
         self._prefix = prefix
@@ -177,9 +192,10 @@ class RedisStore:
         found = self._do(lambda: _texts(self._redis.hgetall(self._key("node_results", key))))
         return [NodeResult.model_validate_json(found[node]) for node in sorted(found)]
 
-    def put_call(self, record: CallRecord) -> None:
+    def put_call(self, record: CallRecord, messages: Sequence[OutboxMessage] = ()) -> None:
         """See `Store`."""
         sid, by_start, unfinished = record.call_sid, self._key("calls"), self._key("unfinished", record.node)
+        finished = self._key("finished")  # by start, too; only these are trimmed
 
         def put() -> None:
             with self._redis.pipeline() as pipe:
@@ -187,13 +203,16 @@ class RedisStore:
                 pipe.zadd(by_start, {sid: record.started_at})
                 if record.status.is_final:
                     pipe.srem(unfinished, sid)
+                    pipe.zadd(finished, {sid: record.started_at})
                 else:
                     pipe.sadd(unfinished, sid)
-                pipe.zrange(by_start, 0, -self._calls_kept - 1)
+                self._queue_messages(pipe, messages)
+                pipe.zrange(finished, 0, -self._calls_kept - 1)
                 old = [str(old_sid) for old_sid in pipe.execute()[-1]]
             if old:
                 self._redis.delete(*(self._key("call", old_sid) for old_sid in old))
                 self._redis.zrem(by_start, *old)
+                self._redis.zrem(finished, *old)
 
         self._do(put)
 

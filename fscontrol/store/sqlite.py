@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +18,19 @@ from gevent.threadpool import ThreadPool
 from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
+from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
-from fscontrol.store.base import SCHEMA_VERSION, Assignment, NodeResult, open_organization, seal_organization
+from fscontrol.store.base import (
+    DEAD_LETTERS_KEPT,
+    SCHEMA_VERSION,
+    Assignment,
+    NodeResult,
+    open_organization,
+    seal_organization,
+)
 from fscontrol.store.secrets import Vault
+from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
+from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
 
 _T = TypeVar("_T")
 
@@ -51,10 +61,13 @@ _MOST_VARIABLES = 500
 _CALLS_BETWEEN_TRIMS = 100
 
 
-class SqliteStore:
+class SqliteStore(SqliteOutbox):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 
-    def __init__(self, path: Path, vault: Vault, calls_kept: int) -> None:
+    def __init__(
+        self, path: Path, vault: Vault, calls_kept: int, dead_letters_kept: int = DEAD_LETTERS_KEPT
+    ) -> None:
+        super().__init__(dead_letters_kept)
         self._path = path
         self._vault = vault
         self._calls_kept = calls_kept
@@ -80,7 +93,7 @@ class SqliteStore:
             raise StoreError(
                 f"{self._path} was written by a newer fscontrol (schema {version}, this one knows {SCHEMA_VERSION})"
             )
-        for statement in filter(str.strip, _SCHEMA.split(";")):
+        for statement in filter(str.strip, (_SCHEMA + OUTBOX_SCHEMA).split(";")):
             db.execute(statement)
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
@@ -204,7 +217,7 @@ class SqliteStore:
         rows = self._read("SELECT document FROM node_results WHERE organization = ? ORDER BY node", key)
         return [NodeResult.model_validate_json(document) for (document,) in rows]
 
-    def put_call(self, record: CallRecord) -> None:
+    def put_call(self, record: CallRecord, messages: Sequence[OutboxMessage] = ()) -> None:
         """See `Store`."""
         row = (
             record.call_sid,
@@ -218,6 +231,7 @@ class SqliteStore:
 
         def put(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", row)
+            add_messages(db, messages)
             if trim:
                 db.execute(
                     "DELETE FROM calls WHERE call_sid IN (SELECT call_sid FROM calls WHERE is_final = 1"

@@ -209,7 +209,7 @@ def test_the_demo_shows_the_whole_path(kind: str, tmp_path: Path) -> None:
     ended = run("demo", "--once", cwd=tmp_path, **settings)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ("stand-in" in ended.stdout) == (kind == "stand-in")
-    for shown in ("Synced 3 enabled trunk(s)", "REGED", "403", "assistant 123", "parked"):
+    for shown in ("Synced 3 enabled trunk(s)", "REGED", "403", "assistant 123", "parking extension"):
         assert shown in ended.stdout
 
 

@@ -1,0 +1,1 @@
+"""The backend that is told of calls: what it is told, how it is signed, and that it arrives."""

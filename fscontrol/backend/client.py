@@ -1,0 +1,174 @@
+"""The HTTP client to the backend.
+
+Owns: the connections, authorization and signature, the deadline of a whole exchange, and the bound on an answer.
+Refuses: redirects, proxies and credentials from the environment, cookies, and any exception but `BackendError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import gevent
+import requests
+import urllib3
+from pydantic import SecretStr
+
+from fscontrol.backend import signature
+from fscontrol.backend.messages import PREWARM_PATH, prewarm_body
+from fscontrol.errors import BackendRefused, BackendUnavailable
+from fscontrol.model.call import CallRecord
+
+LONGEST_ANSWER = 64 * 1024
+_MOST_CONNECTIONS = 100
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer; `text` is its first 64 kB."""
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrewarmResult:
+    """Whether the backend prepared the call; `detail` says why not."""
+
+    prewarmed: bool
+    detail: str = ""
+
+
+class BackendClient:
+    """The backend at `base_url`. Empty `key` or `secret`: no authorization, no signature."""
+
+    def __init__(
+        self, base_url: str, key: SecretStr, secret: SecretStr, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._key = key
+        self._secret = secret
+        self._clock = clock
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=_MOST_CONNECTIONS)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+        if key.get_secret_value():
+            self._session.auth = self._authorize
+
+    def post(self, path: str, body: bytes, idempotency_key: str, deadline_seconds: float) -> Answer:
+        """One POST of JSON, answered whole within the deadline. Raises `BackendUnavailable` or `BackendRefused`."""
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # what is not compressed cannot unfold beyond the bound
+            "Idempotency-Key": idempotency_key,
+            "User-Agent": "fscontrol",
+        }
+        if self._secret.get_secret_value():
+            headers[signature.HEADER] = signature.sign(self._secret, body, self._clock())
+        with _within(deadline_seconds, path):
+            status, text = self._exchange(path, body, headers, deadline_seconds)
+        if not 200 <= status < 300:
+            shown = self._shown(text)
+            raise BackendRefused(f"the backend answered {path} with {status}{shown and ': ' + shown}", status)
+        return Answer(status, text)
+
+    def prewarm(
+        self,
+        record: CallRecord,
+        deadline_seconds: float,
+        welcome_message: str | None = None,
+        agenda: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> PrewarmResult:
+        """Have the assistant of a call prepared. Raises as `post`; a 2xx that says nothing sensible is a no."""
+        body = prewarm_body(record, welcome_message, agenda, variables)
+        answer = self.post(PREWARM_PATH, body, f"{record.call_sid}:prewarm", deadline_seconds)
+        return read_prewarm(answer.text, record.call_sid)
+
+    def close(self) -> None:
+        """Let go of idle connections."""
+        self._session.close()
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # As `auth`, because requests would put a user in the URL over a plain header.
+        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        return request
+
+    def _exchange(
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> tuple[int, str]:
+        try:
+            with self._session.post(
+                self._base_url + path,
+                data=body,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=timeout,
+            ) as response:
+                # The raw stream: a short body is an error there, and nothing is decoded. Closing drops the rest.
+                raw = response.raw.read(LONGEST_ANSWER, decode_content=False)
+                return response.status_code, raw.decode("utf-8", "replace")
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            # In our words: theirs may repeat a header or the URL with its password.
+            raise BackendUnavailable(f"the backend gave no whole answer to {path}: {_why(error)}") from None
+
+    def _shown(self, text: str) -> str:
+        """The beginning of a refusal, for whoever has to mend it; a debugging page may repeat our own headers."""
+        for secret in (self._key.get_secret_value(), self._secret.get_secret_value()):
+            if secret:
+                text = text.replace(secret, "***")
+        return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_SHOWN]
+
+
+@contextlib.contextmanager
+def _within(seconds: float, path: str) -> Iterator[None]:
+    """The whole exchange, not each read of it: a byte a second would never run into a socket's timeout."""
+    timer = gevent.Timeout.start_new(seconds)
+    try:
+        yield
+    except gevent.Timeout as fired:
+        if fired is not timer:
+            raise
+        raise BackendUnavailable(f"the backend gave no whole answer to {path} within {seconds:g} s") from None
+    finally:
+        timer.close()
+
+
+def _why(error: Exception) -> str:
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    if isinstance(error, requests.exceptions.SSLError):
+        return "TLS failed; is its certificate valid?"
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return "too slow"
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return "its name does not resolve"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return "it cannot be connected to"
+    return f"the connection broke ({type(reason if isinstance(reason, Exception) else error).__name__})"
+
+
+def read_prewarm(text: str, call_sid: str) -> PrewarmResult:
+    """What a 2xx answer of `/sip-prewarm` says."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return PrewarmResult(False, "the answer is not JSON")
+    if not isinstance(document, dict) or not isinstance(document.get("prewarmed"), bool):
+        return PrewarmResult(False, "the answer does not say whether it prewarmed")
+    if document.get("call_sid", call_sid) != call_sid:
+        return PrewarmResult(False, "the answer is about another call")
+    return (
+        PrewarmResult(True) if document["prewarmed"] else PrewarmResult(False, "the backend did not prewarm")
+    )

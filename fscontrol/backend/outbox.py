@@ -1,0 +1,158 @@
+"""The outbox: what the backend must hear reaches it, at least once, in order for each call.
+
+Owns: taking messages from the store, trying them, and saying what became of each. Refuses: to hold up a call; who has
+something to tell puts it in the store and calls `wake`. A message stays in the store until the backend took it, so
+that a crash at any moment repeats one and loses none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import gevent
+from gevent.event import Event as Signal
+from gevent.pool import Pool
+
+from fscontrol.backend.retries import FIRST_DELAY_SECONDS, Outcome, next_attempt, outcome
+from fscontrol.errors import BackendError, BackendRefused, StoreError
+from fscontrol.model.message import OutboxMessage
+from fscontrol.store.base import Store
+from fscontrol.telemetry.greenlets import spawn
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 32
+POLL_SECONDS = 1.0
+_LEASE_MARGIN_SECONDS = 10.0
+"""Longer than a try may last, so that nobody takes a message that is still on its way."""
+
+
+class Sender(Protocol):
+    """What sends one message: `BackendClient`."""
+
+    def post(self, path: str, body: bytes, idempotency_key: str, deadline_seconds: float) -> object:
+        """Raises `BackendError` unless the backend took it."""
+
+
+class Outbox:
+    """The workers. Several control planes may run theirs on one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        backend: Sender,
+        *,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        deadline_seconds: float,
+        max_age_seconds: float,
+        concurrency: int = CONCURRENCY,
+        poll_seconds: float = POLL_SECONDS,
+        lease_seconds: float | None = None,
+        first_delay_seconds: float = FIRST_DELAY_SECONDS,
+    ) -> None:
+        self._store = store
+        self._backend = backend
+        self._clock = clock
+        self._random = random
+        self._deadline_seconds = deadline_seconds
+        self._max_age_seconds = max_age_seconds
+        self._poll_seconds = poll_seconds
+        self._lease_seconds = lease_seconds or deadline_seconds + _LEASE_MARGIN_SECONDS
+        self._first_delay_seconds = first_delay_seconds
+        self._trying = Pool(concurrency)
+        self._woken = Signal()
+        self._is_stopping = False
+        self._is_answering = True
+        self._greenlet: gevent.Greenlet[..., object] | None = None
+
+    def start(self) -> None:
+        """Begin, with what an earlier life left."""
+        self._greenlet = spawn("outbox", self._run)
+
+    def wake(self) -> None:
+        """Something was queued."""
+        self._woken.set()
+
+    def stop(self, seconds: float = 3.0) -> None:
+        """Deliver what is due and finish what is under way, up to `seconds`; the rest stays in the store."""
+        self._is_stopping = True
+        self.wake()
+        if self._greenlet is not None:
+            self._greenlet.join(timeout=seconds)
+            self._greenlet.kill()
+        self._trying.kill()
+
+    def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            claimed = self._claim()
+            for message in claimed:
+                trying = gevent.Greenlet(self._try, message)
+                self._trying.start(trying)
+                # Linked after the pool's own link: when this wakes us, the place is free.
+                trying.rawlink(lambda _: self.wake())
+            if self._is_stopping and not claimed and not len(self._trying):
+                return
+            # A try that ends wakes us, too: its key may have a next message.
+            self._woken.wait(timeout=self._poll_seconds)
+
+    def _claim(self) -> list[OutboxMessage]:
+        free = self._trying.free_count()
+        try:
+            return self._store.claim_messages(self._clock(), free, self._lease_seconds) if free else []
+        except StoreError as error:
+            log.error("the outbox cannot be read", extra={"reason": str(error)})
+            return []
+
+    def _try(self, message: OutboxMessage) -> None:
+        try:
+            status, why = self._send(message)
+            self._settle(message, status, why)
+        except StoreError as error:
+            # Its lease runs out, and it is sent again: at least once.
+            log.error("a message's fate was not noted", extra={**_named(message), "reason": str(error)})
+        except Exception:
+            log.exception("a message was not tried", extra=_named(message))
+
+    def _send(self, message: OutboxMessage) -> tuple[int | None, str]:
+        """The status answered (None: no answer) and, for a failure, why."""
+        try:
+            self._backend.post(
+                message.path, message.body.encode(), message.idempotency_key, self._deadline_seconds
+            )
+        except BackendRefused as error:
+            return error.status, str(error)
+        except BackendError as error:
+            return None, str(error)
+        return 200, ""
+
+    def _settle(self, message: OutboxMessage, status: int | None, why: str) -> None:
+        now = self._clock()
+        attempts = message.attempts + 1
+        self._note_answering(status is not None, why)
+        match outcome(status, attempts, now - message.created_at, self._max_age_seconds):
+            case Outcome.DELIVERED:
+                self._store.message_delivered(message)
+            case Outcome.RETRY:
+                again_at = next_attempt(attempts, now, self._random, self._first_delay_seconds)
+                log.debug("a message is tried again", extra={**_named(message), "reason": why})
+                self._store.message_failed(message, why, again_at)
+            case Outcome.DEAD:
+                log.error("a message is dead", extra={**_named(message), "attempts": attempts, "reason": why})
+                self._store.message_dead(message, why)
+
+    def _note_answering(self, is_answering: bool, why: str) -> None:
+        """One line when it falls silent and one when it is back, not one for every try of a night."""
+        if is_answering != self._is_answering:
+            self._is_answering = is_answering
+            if is_answering:
+                log.warning("the backend answers again")
+            else:
+                log.warning("the backend does not answer", extra={"reason": why})
+
+
+def _named(message: OutboxMessage) -> dict[str, object]:
+    return {"call_sid": message.key, "sequence": message.sequence, "path": message.path}

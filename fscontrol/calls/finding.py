@@ -1,0 +1,93 @@
+"""Finding a call's way: admission, called number, route, media, for a live call and for a pasted INVITE alike.
+
+Owns: the one order of these steps and the trail they leave. Refuses: anything with an effect; limits, the backend and
+FreeSWITCH come after.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from fscontrol.calls import routing
+from fscontrol.calls.called_number import claims
+from fscontrol.calls.media_addresses import first_not_allowed
+from fscontrol.calls.routing import Accept, Reason, Reject, Verdict
+from fscontrol.calls.sources import TrunkSources
+from fscontrol.model.call import Step
+from fscontrol.store.base import Store
+
+_LONGEST_DETAIL = 256
+_MOST_OWNERS_SHOWN = 5
+
+
+@dataclass(slots=True)
+class Trail:
+    """The steps of one call, with their times since it began."""
+
+    began: float = field(default_factory=time.monotonic)
+    steps: list[Step] = field(default_factory=list)
+
+    def note(self, step: str, decision: str, detail: str = "") -> None:
+        """Add what was decided now."""
+        at = round(time.monotonic() - self.began, 6)
+        self.steps.append(Step(at=at, step=step, decision=str(decision), detail=detail[:_LONGEST_DETAIL]))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a way is looked for: the address the call came from, its header values, its SDP.
+
+    `decode`: whether user parts are still percent-encoded, as in a pasted INVITE.
+    """
+
+    source_ip: str
+    values_of: Callable[[str], Iterable[str]]
+    sdp: str = ""
+    decode: bool = False
+
+
+class WayFinder:
+    """Finds the way of a call with one look into the store."""
+
+    def __init__(self, store: Store, sources: TrunkSources) -> None:
+        self._store = store
+        self._sources = sources
+
+    def find(self, asked: Asked, trail: Trail) -> Verdict:
+        """The decision and how every claim fared. Raises `StoreError`."""
+        owners = routing.admit(self._sources.table.owners(asked.source_ip), asked.source_ip)
+        if isinstance(owners, Reject):
+            trail.note("admission", owners.reason, owners.detail)
+            return Verdict(owners, ())
+        shown = ", ".join(
+            f"{source.organization}/{source.trunk_id}" for source in owners[:_MOST_OWNERS_SHOWN]
+        )
+        more = len(owners) - _MOST_OWNERS_SHOWN
+        trail.note(
+            "admission",
+            "admitted",
+            f"{asked.source_ip} belongs to {shown}{f' and {more} more' if more > 0 else ''}",
+        )
+        claimed = claims(asked.values_of, decode=asked.decode)
+        assignments = self._store.assignments(routing.texts_to_look_up(claimed, owners))
+        verdict = routing.decide(claimed, owners, assignments)
+        if isinstance(verdict.decision, Reject):
+            trail.note("route", verdict.decision.reason, verdict.decision.detail)
+            return verdict
+        number = verdict.decision.number.phone_number
+        trail.note("route", "accepted", f"{verdict.decision.claim.source} names {number}")
+        return Verdict(_media_allowed(verdict.decision, asked.sdp, trail), verdict.candidates)
+
+
+def _media_allowed(accept: Accept, sdp: str, trail: Trail) -> Accept | Reject:
+    networks = accept.source.media_ip_cidrs
+    outside = first_not_allowed(sdp, networks)
+    if outside is None:
+        if networks:
+            trail.note("media", "allowed")
+        return accept
+    refusal = Reject(Reason.MEDIA_NOT_ALLOWED, f"{outside} is outside the trunk's media_ip_cidrs")
+    trail.note("media", refusal.reason, refusal.detail)
+    return refusal

@@ -1,0 +1,55 @@
+"""`POST /api/explain`: what would become of a pasted INVITE. Nothing is called, stored or sent."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from fscontrol.calls.explain import explain_invite
+from fscontrol.calls.finding import WayFinder
+from fscontrol.errors import InvalidDocument, MalformedBody, Problem
+from fscontrol.http import body
+
+
+def door(ways: WayFinder) -> Blueprint:
+    """The blueprint."""
+    routes = Blueprint("explain", __name__)
+
+    @routes.post("/api/explain")
+    def explain() -> Response:
+        text, source_ip = _asked()
+        return jsonify(explain_invite(ways, text, source_ip))
+
+    return routes
+
+
+def _asked() -> tuple[str, str]:
+    """`{"invite": …, "source_ip": …}`, or the INVITE itself as text with `?source_ip=`."""
+    if request.mimetype.startswith("text/") or request.mimetype == "message/sip":
+        # SIP is UTF-8 (RFC 3261 §7), and a pasted message is shown to be wrong rather than refused for it.
+        given: dict[str, Any] = {"invite": request.get_data(cache=False).decode("utf-8", "replace")}
+        given["source_ip"] = request.args.get("source_ip", "")
+    else:
+        parsed = body.json_body()
+        if not isinstance(parsed, dict):
+            raise MalformedBody("the body must be a JSON object, or the INVITE itself as text/plain")
+        given = parsed
+    invite, source_ip = given.get("invite"), given.get("source_ip") or ""
+    problems = []
+    if not isinstance(invite, str) or not invite.strip():
+        problems.append(Problem("invite", "the INVITE as text is required"))
+    if not isinstance(source_ip, str) or not _is_address(source_ip):
+        problems.append(Problem("source_ip", "must be an IP address"))
+    if problems:
+        raise InvalidDocument(problems)
+    return str(invite), str(source_ip)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text or "0.0.0.0")  # noqa: S104  (only parsed)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""`GET /api/outbox`, `POST /api/outbox/resend`: what the backend was not told, and trying the dead letters again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from fscontrol.calls.masking import masked_text
+from fscontrol.errors import InvalidDocument, Problem
+from fscontrol.http import body
+from fscontrol.model.message import OutboxMessage
+from fscontrol.store.base import Store
+
+_MOST_KEYS = 1000
+
+
+def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
+    """The blueprint. `wake` is called when something was queued again; `mask` hides telephone numbers in bodies."""
+    routes = Blueprint("outbox", __name__)
+
+    @routes.get("/api/outbox")
+    def show() -> Response:
+        skip, limit = body.page()
+        letters, total = store.dead_letters(skip, limit)
+        items = [_letter(letter, mask) for letter in letters]
+        page = {"items": items, "total": total, "skip": skip, "limit": limit}
+        return jsonify({**store.outbox_depth().model_dump(), "dead_letters": page})
+
+    @routes.post("/api/outbox/resend")
+    def resend() -> Response:
+        resent = store.resend_dead_letters(_wanted(body.json_body()))
+        wake()
+        return jsonify({"success": True, "resent": resent})
+
+    return routes
+
+
+def _wanted(document: Any) -> list[str] | None:
+    """The keys named, None for all; raises `InvalidDocument`."""
+    if not isinstance(document, dict):
+        raise InvalidDocument([Problem("", "must be an object")])
+    problems = [Problem(str(name), "is not known here") for name in document if name != "keys"]
+    keys = document.get("keys", [])
+    if not isinstance(keys, list) or len(keys) > _MOST_KEYS:
+        problems.append(Problem("keys", f"must be a list of at most {_MOST_KEYS} call_sids"))
+        keys = []
+    problems += [
+        Problem(f"keys[{at}]", "must be text") for at, key in enumerate(keys) if not isinstance(key, str)
+    ]
+    if problems:
+        raise InvalidDocument(problems)
+    return keys if "keys" in document else None
+
+
+def _letter(letter: OutboxMessage, mask: bool) -> dict[str, Any]:
+    shown = letter.model_dump(mode="json")
+    if mask:
+        told = json.loads(letter.body)
+        told |= {name: masked_text(told[name]) for name in ("from_number", "to_number") if told.get(name)}
+        shown["body"] = json.dumps(told)
+    return shown

@@ -1,0 +1,219 @@
+"""The outbox in Redis: messages for the backend, whose turn it is, and the dead letters.
+
+Owns: its keys, and the scripts that change them, each atomic. Refuses: to decide when to try again or when to give up;
+that is `backend.retries`.
+
+`outbox:turns` has one member for each key with something waiting, scored by when its first message may be taken next. A
+claim moves that moment by the lease, so a claimer that dies gives the key back by itself, and one claimer at a time
+has a key. Moments go through Lua as text: Lua would print a float with 14 digits.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+import redis
+
+from fscontrol.model.message import OutboxMessage
+from fscontrol.store.base import OutboxDepth, due_at, failed_once_more, given_another_chance
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_SEPARATOR = "\x1f"
+"""Between a message's key and its sequence in one Redis value."""
+_RESENT_AT_ONCE = 500
+
+# Every script: ARGV[1] is the prefix. `of` is the hash of one key's waiting messages: sequence to document; `due` the
+# hash beside it: sequence to the moment it is due.
+_COMMON = """
+local prefix = ARGV[1]
+local turns, waiting, dead, letters =
+    prefix .. ':turns', prefix .. ':waiting', prefix .. ':dead', prefix .. ':letters'
+local function of(key) return prefix .. ':of:' .. key end
+local function due(key) return prefix .. ':due:' .. key end
+local function head(key)
+    local first = nil
+    for _, sequence in ipairs(redis.call('HKEYS', of(key))) do
+        if first == nil or tonumber(sequence) < tonumber(first) then first = sequence end
+    end
+    return first
+end
+local function next_turn(key)
+    local first = head(key)
+    if first then redis.call('ZADD', turns, redis.call('HGET', due(key), first), key)
+    else redis.call('ZREM', turns, key) end
+end
+local function forget(key, sequence)
+    redis.call('HDEL', due(key), sequence)
+    redis.call('ZREM', waiting, key .. '\\31' .. sequence)
+    return redis.call('HDEL', of(key), sequence)
+end
+local function add(key, sequence, created_at, due_at, document)
+    local name = key .. '\\31' .. sequence
+    if redis.call('HEXISTS', of(key), sequence) == 1 or redis.call('ZSCORE', dead, name) then return end
+    redis.call('HSET', of(key), sequence, document)
+    redis.call('HSET', due(key), sequence, due_at)
+    redis.call('ZADD', waiting, created_at, name)
+    redis.call('ZADD', turns, 'NX', due_at, key)
+end
+"""
+# ARGV: then five values for each message.
+_ADD = f"""{_COMMON}
+for i = 2, #ARGV, 5 do add(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]) end
+"""
+# ARGV: now, limit, the moment the lease ends.
+_CLAIM = f"""{_COMMON}
+local claimed = {{}}
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', turns, '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
+    local first = head(key)
+    if first then
+        redis.call('ZADD', turns, ARGV[4], key)
+        claimed[#claimed + 1] = redis.call('HGET', of(key), first)
+    else redis.call('ZREM', turns, key) end
+end
+return claimed
+"""
+# ARGV: key, sequence.
+_DELIVERED = f"""{_COMMON}
+if forget(ARGV[2], ARGV[3]) == 1 then next_turn(ARGV[2]) end
+"""
+# ARGV: key, sequence, due_at, document.
+_FAILED = f"""{_COMMON}
+if redis.call('HEXISTS', of(ARGV[2]), ARGV[3]) == 0 then return end
+redis.call('HSET', of(ARGV[2]), ARGV[3], ARGV[5])
+redis.call('HSET', due(ARGV[2]), ARGV[3], ARGV[4])
+next_turn(ARGV[2])
+"""
+# ARGV: key, sequence, document, how many dead letters are kept. Returns how many were dropped.
+_DEAD = f"""{_COMMON}
+if forget(ARGV[2], ARGV[3]) == 0 then return 0 end
+next_turn(ARGV[2])
+local name = ARGV[2] .. '\\31' .. ARGV[3]
+redis.call('ZADD', dead, redis.call('INCR', prefix .. ':deaths'), name)
+redis.call('HSET', letters, name, ARGV[4])
+local old = redis.call('ZRANGE', dead, 0, -tonumber(ARGV[5]) - 1)
+for _, name in ipairs(old) do
+    redis.call('ZREM', dead, name)
+    redis.call('HDEL', letters, name)
+end
+if #old > 0 then redis.call('INCRBY', prefix .. ':dropped', #old) end
+return #old
+"""
+# ARGV: then five values for each message, as in _ADD. Returns how many were still dead.
+_RESEND = f"""{_COMMON}
+local resent = 0
+for i = 2, #ARGV, 5 do
+    local name = ARGV[i] .. '\\31' .. ARGV[i + 1]
+    if redis.call('ZREM', dead, name) == 1 then
+        redis.call('HDEL', letters, name)
+        add(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+        resent = resent + 1
+    end
+end
+return resent
+"""
+
+
+class RedisOutbox(ABC):
+    """The outbox's part of `RedisStore`. `dead_letters_kept` bounds the dead letters."""
+
+    _redis: redis.Redis
+
+    def __init__(self, dead_letters_kept: int) -> None:
+        self._dead_letters_kept = dead_letters_kept
+
+    @abstractmethod
+    def _do(self, work: Callable[[], _T]) -> _T:
+        """Run Redis commands; what goes wrong is a `StoreError`."""
+
+    @abstractmethod
+    def _key(self, *parts: str) -> str:
+        """A key of ours."""
+
+    def _run(self, script: str, *arguments: str | int | float) -> Any:
+        # EVAL, not EVALSHA: a Redis that restarted has forgotten the scripts, and MULTI cannot load them.
+        return self._do(lambda: self._redis.eval(script, 0, self._key("outbox"), *map(str, arguments)))
+
+    def _queue_messages(self, pipe: redis.client.Pipeline, messages: Sequence[OutboxMessage]) -> None:
+        """Add messages within the transaction of `pipe`; one that waits or is dead already is left as it is."""
+        if messages:
+            pipe.eval(_ADD, 0, self._key("outbox"), *(value for m in messages for value in _as_arguments(m)))
+
+    def claim_messages(self, now: float, limit: int, lease_seconds: float) -> list[OutboxMessage]:
+        """See `Store`."""
+        documents = self._run(_CLAIM, repr(now), limit, repr(now + lease_seconds))
+        return [OutboxMessage.model_validate_json(str(document)) for document in documents]
+
+    def message_delivered(self, message: OutboxMessage) -> None:
+        """See `Store`."""
+        self._run(_DELIVERED, message.key, message.sequence)
+
+    def message_failed(self, message: OutboxMessage, error: str, next_attempt_at: float) -> None:
+        """See `Store`."""
+        failed = failed_once_more(message, error, next_attempt_at)
+        self._run(_FAILED, failed.key, failed.sequence, repr(due_at(failed)), failed.model_dump_json())
+
+    def message_dead(self, message: OutboxMessage, error: str) -> None:
+        """See `Store`."""
+        dead = failed_once_more(message, error, message.next_attempt_at)
+        arguments = (dead.key, dead.sequence, dead.model_dump_json(), self._dead_letters_kept)
+        if dropped := int(self._run(_DEAD, *arguments)):
+            log.error("dead letters dropped: too many are kept", extra={"dropped": dropped})
+
+    def dead_letters(self, skip: int, limit: int) -> tuple[list[OutboxMessage], int]:
+        """See `Store`."""
+        names = self._dead_names(skip, skip + limit - 1)
+        return self._letters(names), int(self._do(lambda: self._redis.zcard(self._key("outbox", "dead"))))
+
+    def resend_dead_letters(self, keys: Collection[str] | None) -> int:
+        """See `Store`."""
+        wanted = None if keys is None else frozenset(keys)
+        names = [
+            name
+            for name in self._dead_names(0, -1)
+            if wanted is None or name.rpartition(_SEPARATOR)[0] in wanted
+        ]
+        resent = 0
+        for start in range(0, len(names), _RESENT_AT_ONCE):
+            letters = self._letters(names[start : start + _RESENT_AT_ONCE])
+            again = [given_another_chance(letter) for letter in letters]
+            resent += int(self._run(_RESEND, *(value for m in again for value in _as_arguments(m))))
+        return resent
+
+    def outbox_depth(self) -> OutboxDepth:
+        """See `Store`."""
+
+        def look() -> list[Any]:
+            with self._redis.pipeline() as pipe:
+                pipe.zcard(self._key("outbox", "waiting"))
+                pipe.zrange(self._key("outbox", "waiting"), 0, 0, withscores=True)
+                pipe.zcard(self._key("outbox", "dead"))
+                pipe.get(self._key("outbox", "dropped"))
+                return list(pipe.execute())
+
+        waiting, oldest, dead, dropped = self._do(look)
+        created_at = float(oldest[0][1]) if oldest else None
+        return OutboxDepth(
+            waiting=waiting, oldest_created_at=created_at, dead=dead, dropped=int(dropped or 0)
+        )
+
+    def _dead_names(self, first: int, last: int) -> list[str]:
+        names = self._do(lambda: list(self._redis.zrevrange(self._key("outbox", "dead"), first, last)))
+        return [str(name) for name in names]
+
+    def _letters(self, names: list[str]) -> list[OutboxMessage]:
+        if not names:
+            return []
+        documents = self._do(lambda: list(self._redis.hmget(self._key("outbox", "letters"), names)))
+        return [
+            OutboxMessage.model_validate_json(str(document)) for document in documents if document is not None
+        ]
+
+
+def _as_arguments(message: OutboxMessage) -> tuple[str, str, str, str, str]:
+    moments = repr(message.created_at), repr(due_at(message))
+    return (message.key, str(message.sequence), *moments, message.model_dump_json())

@@ -1,0 +1,196 @@
+"""The outbox in the SQLite file: messages for the backend, whose turn it is, and the dead letters.
+
+Owns: its two tables and what is done to them. Refuses: to decide when to try again or when to give up; that is
+`backend.retries`.
+
+`outbox_turns` has one row for each key with something waiting: when its first message may be taken next. A claim moves
+that moment by the lease, so a claimer that dies gives the key back by itself, and one claimer at a time has a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
+
+from fscontrol.model.message import OutboxMessage
+from fscontrol.store.base import OutboxDepth, due_at, failed_once_more, given_another_chance
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+    key TEXT NOT NULL, sequence INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL NOT NULL,
+    death INTEGER, document TEXT NOT NULL, PRIMARY KEY (key, sequence)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (created_at) WHERE death IS NULL;
+CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (death) WHERE death IS NOT NULL;
+CREATE TABLE IF NOT EXISTS outbox_turns (key TEXT PRIMARY KEY, due_at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS outbox_turns_by_due ON outbox_turns (due_at);
+"""
+_DROPPED = "dead_letters_dropped"
+
+
+class SqliteOutbox(ABC):
+    """The outbox's part of `SqliteStore`. `dead_letters_kept` bounds the dead letters."""
+
+    def __init__(self, dead_letters_kept: int) -> None:
+        self._dead_letters_kept = dead_letters_kept
+
+    @abstractmethod
+    def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run `work` in one transaction."""
+
+    @abstractmethod
+    def _read(self, query: str, *values: object) -> list[tuple[str, ...]]:
+        """Rows of a query."""
+
+    def claim_messages(self, now: float, limit: int, lease_seconds: float) -> list[OutboxMessage]:
+        """See `Store`."""
+        if not self._read("SELECT 1 FROM outbox_turns WHERE due_at <= ? LIMIT 1", now):
+            return []  # asked every second: no write transaction for nothing
+
+        def claim(db: sqlite3.Connection) -> list[OutboxMessage]:
+            due = db.execute(
+                "SELECT key FROM outbox_turns WHERE due_at <= ? ORDER BY due_at, key LIMIT ?", (now, limit)
+            ).fetchall()
+            db.executemany(
+                "UPDATE outbox_turns SET due_at = ? WHERE key = ?",
+                [(now + lease_seconds, key) for (key,) in due],
+            )
+            heads = [_head(db, key) for (key,) in due]
+            return [OutboxMessage.model_validate_json(head[0]) for head in heads if head]
+
+        return self._write(claim)
+
+    def message_delivered(self, message: OutboxMessage) -> None:
+        """See `Store`."""
+
+        def forget(db: sqlite3.Connection) -> None:
+            gone = db.execute(
+                "DELETE FROM outbox WHERE key = ? AND sequence = ? AND death IS NULL",
+                (message.key, message.sequence),
+            )
+            if gone.rowcount:
+                _next_turn(db, message.key)
+
+        self._write(forget)
+
+    def message_failed(self, message: OutboxMessage, error: str, next_attempt_at: float) -> None:
+        """See `Store`."""
+        failed = failed_once_more(message, error, next_attempt_at)
+
+        def note(db: sqlite3.Connection) -> None:
+            noted = db.execute(
+                "UPDATE outbox SET due_at = ?, document = ? WHERE key = ? AND sequence = ? AND death IS NULL",
+                (due_at(failed), failed.model_dump_json(), failed.key, failed.sequence),
+            )
+            if noted.rowcount:
+                _next_turn(db, failed.key)
+
+        self._write(note)
+
+    def message_dead(self, message: OutboxMessage, error: str) -> None:
+        """See `Store`."""
+        dead = failed_once_more(message, error, message.next_attempt_at)
+
+        def bury(db: sqlite3.Connection) -> int:
+            buried = db.execute(
+                "UPDATE outbox SET document = ?, death = (SELECT coalesce(max(death), 0) + 1 FROM outbox)"
+                " WHERE key = ? AND sequence = ? AND death IS NULL",
+                (dead.model_dump_json(), dead.key, dead.sequence),
+            )
+            if not buried.rowcount:
+                return 0
+            _next_turn(db, dead.key)
+            return self._drop_oldest(db)
+
+        if dropped := self._write(bury):
+            log.error("dead letters dropped: too many are kept", extra={"dropped": dropped})
+
+    def _drop_oldest(self, db: sqlite3.Connection) -> int:
+        dropped = db.execute(
+            "DELETE FROM outbox WHERE (key, sequence) IN (SELECT key, sequence FROM outbox WHERE death IS NOT NULL"
+            " ORDER BY death DESC LIMIT -1 OFFSET ?)",
+            (self._dead_letters_kept,),
+        ).rowcount
+        if dropped:
+            db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+                (_DROPPED, dropped),
+            )
+        return dropped
+
+    def dead_letters(self, skip: int, limit: int) -> tuple[list[OutboxMessage], int]:
+        """See `Store`."""
+        rows = self._read(
+            "SELECT document FROM outbox WHERE death IS NOT NULL ORDER BY death DESC LIMIT ? OFFSET ?",
+            limit,
+            skip,
+        )
+        total = int(self._read("SELECT count(*) FROM outbox WHERE death IS NOT NULL")[0][0])
+        return [OutboxMessage.model_validate_json(document) for (document,) in rows], total
+
+    def resend_dead_letters(self, keys: Collection[str] | None) -> int:
+        """See `Store`."""
+
+        def resend(db: sqlite3.Connection) -> int:
+            if keys is None:
+                rows = db.execute("SELECT document FROM outbox WHERE death IS NOT NULL").fetchall()
+            else:
+                rows = [
+                    row
+                    for key in dict.fromkeys(keys)
+                    for row in db.execute(
+                        "SELECT document FROM outbox WHERE key = ? AND death IS NOT NULL", (key,)
+                    )
+                ]
+            for (document,) in rows:
+                message = given_another_chance(OutboxMessage.model_validate_json(document))
+                db.execute(
+                    "DELETE FROM outbox WHERE key = ? AND sequence = ?", (message.key, message.sequence)
+                )
+                add_messages(db, [message])
+            return len(rows)
+
+        return self._write(resend)
+
+    def outbox_depth(self) -> OutboxDepth:
+        """See `Store`."""
+        row = self._read(
+            "SELECT (SELECT count(*) FROM outbox WHERE death IS NULL),"
+            " (SELECT min(created_at) FROM outbox WHERE death IS NULL),"
+            " (SELECT count(*) FROM outbox WHERE death IS NOT NULL),"
+            " (SELECT value FROM meta WHERE name = ?)",
+            _DROPPED,
+        )[0]
+        oldest = None if row[1] is None else float(row[1])
+        return OutboxDepth(
+            waiting=int(row[0]), oldest_created_at=oldest, dead=int(row[2]), dropped=int(row[3] or 0)
+        )
+
+
+def add_messages(db: sqlite3.Connection, messages: Iterable[OutboxMessage]) -> None:
+    """Queue messages, within the transaction of `db`; one that waits or is dead already is left as it is."""
+    for message in messages:
+        row = (message.key, message.sequence, message.created_at, due_at(message), message.model_dump_json())
+        db.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, NULL, ?)", row)
+        db.execute("INSERT OR IGNORE INTO outbox_turns VALUES (?, ?)", (message.key, due_at(message)))
+
+
+def _head(db: sqlite3.Connection, key: str) -> Sequence[str] | None:
+    row: Sequence[str] | None = db.execute(
+        "SELECT document, due_at FROM outbox WHERE key = ? AND death IS NULL ORDER BY sequence LIMIT 1",
+        (key,),
+    ).fetchone()
+    return row
+
+
+def _next_turn(db: sqlite3.Connection, key: str) -> None:
+    """Give the key back after its head went or was put off."""
+    if head := _head(db, key):
+        db.execute("INSERT OR REPLACE INTO outbox_turns VALUES (?, ?)", (key, head[1]))
+    else:
+        db.execute("DELETE FROM outbox_turns WHERE key = ?", (key,))

@@ -1,0 +1,302 @@
+"""The client against a backend that answers everything but what it should, over real sockets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from itertools import count
+
+import gevent
+import pytest
+from gevent import socket
+from pydantic import SecretStr
+
+from fscontrol.backend.client import LONGEST_ANSWER, BackendClient, PrewarmResult, read_prewarm
+from fscontrol.backend.signature import sign
+from fscontrol.errors import BackendError, BackendRefused, BackendUnavailable
+from fscontrol.model.call import CallRecord
+from tests.backends import Answerer, Request, TestBackend, answer, raw, running_backend
+from tests.waiting import eventually, free_port
+
+KEY, SECRET = "key-canary-11aa", "secret-canary-22bb"
+NOW = 1_770_000_000.0
+RECORD = CallRecord(call_sid="sip-1", direction="inbound", from_number="+1", to_number="+2", assistant_id=3)
+SHORT = 0.3
+LONG = 20.0
+
+
+@pytest.fixture
+def backend() -> Iterator[TestBackend]:
+    with running_backend() as running:
+        yield running
+
+
+def client_of(url: str, key: str = KEY, secret: str = SECRET) -> BackendClient:
+    return BackendClient(url, SecretStr(key), SecretStr(secret), lambda: NOW)
+
+
+@pytest.fixture
+def client(backend: TestBackend) -> Iterator[BackendClient]:
+    made = client_of(backend.url + "/")
+    yield made
+    made.close()
+
+
+def http(body: bytes, head: str) -> Answerer:
+    return raw(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + body)
+
+
+def silence(connection: socket.socket, _: Request) -> bool:
+    connection.recv(1)  # until the client gives up
+    return False
+
+
+def endless(connection: socket.socket, _: Request) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in count():
+        connection.sendall(b"x" * 65536)
+    return False
+
+
+def endless_headers(connection: socket.socket, _: Request) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    for number in count():
+        connection.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
+    return False
+
+
+def drip(connection: socket.socket, _: Request) -> bool:
+    """A byte now and then: no single read ever takes long."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    for _ in count():
+        connection.sendall(b" ")
+        gevent.sleep(0.02)
+    return False
+
+
+def test_a_post_says_who_what_and_once(backend: TestBackend, client: BackendClient) -> None:
+    body = '{"é":1}'.encode()
+    assert client.post("/sip-status", body, "sip-1:3", LONG).status == 200
+    (request,) = backend.requests
+    assert (request.path, request.body) == ("/sip-status", body)
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["idempotency-key"] == "sip-1:3"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["x-signature"] == sign(SecretStr(SECRET), body, NOW)
+
+
+def test_without_key_and_secret_neither_header_is_sent(backend: TestBackend) -> None:
+    client = client_of(backend.url, "", "")
+    client.post("/sip-status", b"{}", "a:1", LONG)
+    assert not {"authorization", "x-signature"} & set(backend.requests[0].headers)
+    client.close()
+
+
+def test_the_key_wins_over_a_user_in_the_url(backend: TestBackend) -> None:
+    client = client_of(backend.url.replace("//", "//user:password@"))
+    client.post("/x", b"{}", "a:1", LONG)
+    assert backend.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    client.close()
+
+
+def test_a_proxy_in_the_environment_is_passed_over(
+    backend: TestBackend, client: BackendClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    assert client.post("/x", b"{}", "a:1", LONG).status == 200
+
+
+def test_connections_are_kept_and_cookies_are_not(backend: TestBackend, client: BackendClient) -> None:
+    backend.answerer = answer(headers="Set-Cookie: session=1\r\n")
+    for number in range(3):
+        client.post("/x", b"{}", f"a:{number}", LONG)
+    assert (backend.connections, len(backend.requests)) == (1, 3)
+    assert "cookie" not in backend.requests[2].headers
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_2xx_is_an_answer(backend: TestBackend, client: BackendClient, status: int) -> None:
+    backend.answerer = answer(status, b"" if status == 204 else b"ok")
+    assert client.post("/x", b"{}", "a:1", LONG).status == status
+
+
+@pytest.mark.parametrize("status", [300, 304, 400, 401, 404, 409, 422, 429, 500, 502, 503])
+def test_anything_else_is_refused_with_its_status(
+    backend: TestBackend, client: BackendClient, status: int
+) -> None:
+    backend.answerer = answer(status, b"" if status == 304 else b'{"detail": "because"}')
+    with pytest.raises(BackendRefused, match=str(status)) as caught:
+        client.post("/x", b"{}", "a:1", LONG)
+    assert caught.value.status == status
+
+
+def test_a_refusal_is_shown_short_printable_and_without_our_secrets(
+    backend: TestBackend, client: BackendClient
+) -> None:
+    backend.answerer = answer(400, f"<p>\r\n\x1b[31m{KEY} {SECRET} {'y' * 5000}".encode())
+    with pytest.raises(BackendRefused) as caught:
+        client.post("/x", b"{}", "a:1", LONG)
+    shown = str(caught.value)
+    assert shown.startswith("the backend answered /x with 400: <p> [31m*** *** yyy")
+    assert len(shown) < 300
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(backend: TestBackend, client: BackendClient, status: int) -> None:
+    backend.answerer = answer(status, headers=f"Location: {backend.url}/elsewhere\r\n")
+    with pytest.raises(BackendRefused):
+        client.post("/x", b"{}", "a:1", LONG)
+    assert len(backend.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answerer",
+    [
+        raw(b""),
+        raw(b"\x00\xff not HTTP\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        raw(b"HTTP/1.1 abc OK\r\n\r\n"),
+        http(b'{"prewa', "Content-Length: 40"),
+        http(b"ff\r\nhalf", "Transfer-Encoding: chunked"),
+        http(b"zz\r\nwhat\r\n", "Transfer-Encoding: chunked"),
+        endless_headers,
+    ],
+    ids=[
+        "nothing",
+        "noise",
+        "half-head",
+        "no-status",
+        "half-body",
+        "half-chunk",
+        "bad-chunk",
+        "endless-head",
+    ],
+)
+def test_what_is_no_whole_answer_is_unavailable(
+    backend: TestBackend, client: BackendClient, answerer: Answerer
+) -> None:
+    backend.answerer = answerer
+    with pytest.raises(BackendUnavailable, match="no whole answer"):
+        client.post("/x", b"{}", "a:1", LONG)
+
+
+@pytest.mark.parametrize("answerer", [silence, drip])
+def test_the_deadline_is_of_the_whole(
+    backend: TestBackend, client: BackendClient, answerer: Answerer
+) -> None:
+    backend.answerer = answerer
+    with pytest.raises(BackendUnavailable):
+        client.post("/x", b"{}", "a:1", SHORT)
+    backend.answerer = answer()
+    assert client.post("/x", b"{}", "a:2", LONG).status == 200
+
+
+def test_an_endless_answer_is_cut_and_its_connection_dropped(
+    backend: TestBackend, client: BackendClient
+) -> None:
+    backend.answerer = endless
+    assert client.post("/x", b"{}", "a:1", LONG).text == "x" * LONGEST_ANSWER
+    backend.answerer = answer()
+    assert client.post("/x", b"{}", "a:2", LONG).text == "{}"
+    assert backend.connections == 2
+
+
+def test_a_compressed_answer_is_not_unfolded(backend: TestBackend, client: BackendClient) -> None:
+    backend.answerer = answer(200, gzip.compress(b"0" * (64 << 20)), "Content-Encoding: gzip\r\n")
+    assert len(client.post("/x", b"{}", "a:1", LONG).text) <= LONGEST_ANSWER
+
+
+def test_nobody_listens_or_the_name_is_unknown() -> None:
+    for url, why in (
+        (f"http://127.0.0.1:{free_port()}", "cannot be connected to"),
+        ("http://no-such-host.invalid", "does not resolve"),
+        ("http://[", "no whole answer"),
+    ):
+        client = client_of(url)
+        with pytest.raises(BackendUnavailable, match=why):
+            client.post("/x", b"{}", "a:1", LONG)
+        client.close()
+
+
+def test_tls_against_plain_http_is_said_so(backend: TestBackend) -> None:
+    client = client_of(backend.url.replace("http:", "https:"))
+    with pytest.raises(BackendUnavailable, match="TLS"):
+        client.post("/x", b"{}", "a:1", LONG)
+    client.close()
+
+
+def test_an_unsendable_header_names_no_value(backend: TestBackend) -> None:
+    client = client_of(backend.url, key=f"{KEY}\r\nX: y")
+    with pytest.raises(BackendUnavailable) as caught:
+        client.post("/x", b"{}", "a:1", LONG)
+    assert KEY not in str(caught.value)
+    client.close()
+
+
+def test_a_slow_call_holds_up_no_other(backend: TestBackend, client: BackendClient) -> None:
+    backend.answerer = silence
+    slow = [gevent.spawn(client.prewarm, RECORD, LONG) for _ in range(20)]
+    eventually(lambda: len(backend.requests) == 20)
+    backend.answerer = answer()
+    assert client.post("/x", b"{}", "a:1", LONG).status == 200
+    assert not any(one.ready() for one in slow)
+    gevent.killall(slow)
+
+
+def test_someone_elses_timeout_is_not_swallowed(backend: TestBackend, client: BackendClient) -> None:
+    backend.answerer = silence
+    with pytest.raises(gevent.Timeout), gevent.Timeout(SHORT):
+        client.post("/x", b"{}", "a:1", LONG)
+
+
+def test_prewarmed(backend: TestBackend, client: BackendClient) -> None:
+    backend.answerer = answer(200, b'{"call_sid": "sip-1", "prewarmed": true}')
+    assert client.prewarm(RECORD, LONG, variables={"a": 1}) == PrewarmResult(True)
+    (request,) = backend.requests
+    assert request.path == "/sip-prewarm"
+    assert request.json["variables"] == {"a": 1}
+    assert request.headers["x-signature"] == sign(SecretStr(SECRET), request.body, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "prewarmed"),
+    [
+        ('{"prewarmed": true}', True),
+        ('{"call_sid": "sip-1", "prewarmed": true, "more": [1]}', True),
+        ('{"call_sid": "sip-1", "prewarmed": false}', False),
+        ('{"call_sid": "sip-2", "prewarmed": true}', False),
+        ('{"prewarmed": "true"}', False),
+        ('{"prewarmed": 1}', False),
+        ("{}", False),
+        ("[]", False),
+        ("null", False),
+        ('"prewarmed"', False),
+        ("", False),
+        ("<html>prewarmed</html>", False),
+        ('{"prewarmed": true', False),
+        ("[" * 60_000, False),
+        ("9" * 60_000, False),
+    ],
+)
+def test_a_prewarm_is_read_tolerantly(text: str, prewarmed: bool) -> None:
+    result = read_prewarm(text, "sip-1")
+    assert result.prewarmed is prewarmed
+    assert bool(result.detail) is not prewarmed
+
+
+@pytest.mark.parametrize(
+    "answerer",
+    [
+        answer(500, b"<html>"),
+        answer(400, json.dumps({"error": "call_sid required"}).encode()),
+        raw(b""),
+        silence,
+    ],
+)
+def test_a_prewarm_that_fails_raises_a_backend_error(
+    backend: TestBackend, client: BackendClient, answerer: Answerer
+) -> None:
+    backend.answerer = answerer
+    with pytest.raises(BackendError):
+        client.prewarm(RECORD, SHORT)

@@ -1,0 +1,195 @@
+"""Provisioning: which generation a push gets, what counts as the same content, and two pushes at one moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gevent
+import pytest
+from cryptography.fernet import Fernet
+
+from fscontrol.errors import NotFound, StaleGeneration, StoreError
+from fscontrol.model.organization import Organization, PhoneNumber
+from fscontrol.model.trunk import Trunk
+from fscontrol.provisioning.organizations import Organizations, next_generation, same_content
+from fscontrol.provisioning.sync_document import SyncDocument, parse
+from fscontrol.store.secrets import Vault
+from fscontrol.store.sqlite import SqliteStore
+
+
+class Shelf:
+    """The part of a store that provisioning uses, in a dict, switching greenlets where a real one would."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Organization] = {}
+        self.refuse = 0
+
+    def organization(self, key: str) -> Organization | None:
+        gevent.sleep(0)
+        return self.stored.get(key)
+
+    def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
+        gevent.sleep(0)
+        old = self.stored.get(organization.key)
+        if self.refuse or (old.generation if old else None) != expected_generation:
+            self.refuse = max(0, self.refuse - 1)
+            return False
+        self.stored[organization.key] = organization
+        return True
+
+    def delete_organization(self, key: str) -> bool:
+        return self.stored.pop(key, None) is not None
+
+
+def service(shelf: Shelf) -> tuple[Organizations, list[str]]:
+    woken: list[str] = []
+    return Organizations(shelf, woken.append), woken  # type: ignore[arg-type]
+
+
+def push(name: str = "Acme", generation: int | None = None, key: int | str = 7) -> SyncDocument:
+    return parse({"organization_id": key, "name": name, "generation": generation})
+
+
+def stored(generation: int) -> Organization:
+    return Organization(id=7, generation=generation)
+
+
+@pytest.mark.parametrize(
+    ("old", "given", "same", "expected"),
+    [
+        (None, None, False, 1),
+        (None, 0, False, 0),
+        (None, 12, False, 12),
+        (5, None, True, 5),
+        (5, None, False, 6),
+        (5, 5, True, 5),
+        (5, 6, True, 6),
+        (5, 6, False, 6),
+        (5, 99, False, 99),
+        (0, None, False, 1),
+        (0, 0, True, 0),
+        (5, 5, False, StaleGeneration),
+        (5, 4, True, StaleGeneration),
+        (5, 4, False, StaleGeneration),
+        (5, 0, False, StaleGeneration),
+    ],
+)
+def test_next_generation(
+    old: int | None, given: int | None, same: bool, expected: int | type[Exception]
+) -> None:
+    before = None if old is None else stored(old)
+    if isinstance(expected, int):
+        assert next_generation(before, given, same) == expected
+    else:
+        with pytest.raises(expected):
+            next_generation(before, given, same)
+
+
+TRUNK = {"id": "t", "name": "n", "gateway": "a.example.com", "username": "u", "password": "p"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("password", "q"), ("username", "v"), ("gateway", "b.example.com"), ("enabled", False), ("priority", 2),
+     ("metadata", {"a": "b"}), ("name", "m"), ("allowed_addresses", ["192.0.2.1"])],
+)  # fmt: skip
+def test_a_changed_trunk_is_other_content(field: str, value: object) -> None:
+    one = Organization(id=7, trunks=(Trunk.model_validate(TRUNK),))
+    other = Organization(id=7, trunks=(Trunk.model_validate({**TRUNK, field: value}),))
+    assert not same_content(one, other)
+    assert same_content(one, one.model_copy(update={"generation": 9}))
+
+
+def test_a_changed_number_or_name_is_other_content() -> None:
+    number = PhoneNumber(id=1, phone_number="+15551234567", assistant_id=1)
+    one = Organization(id=7, name="a", phone_numbers=(number,))
+    assert not same_content(one, Organization(id=7, name="b", phone_numbers=(number,)))
+    assert not same_content(one, Organization(id=7, name="a"))
+    changed = number.model_copy(update={"assistant_id": 2})
+    assert not same_content(one, Organization(id=7, name="a", phone_numbers=(changed,)))
+
+
+def test_a_push_is_stored_and_wakes() -> None:
+    shelf = Shelf()
+    organizations, woken = service(shelf)
+    first = organizations.replace(push("one"))
+    assert (first.organization.generation, first.changed) == (1, True)
+    again = organizations.replace(push("one"))
+    assert (again.organization.generation, again.changed) == (1, False)
+    raised = organizations.replace(push("one", 4))
+    assert (raised.organization.generation, raised.changed) == (4, False)
+    assert shelf.stored["7"].generation == 4
+    assert woken == ["7"] * 3
+
+
+def test_an_older_push_changes_nothing_and_wakes_nobody() -> None:
+    shelf = Shelf()
+    organizations, woken = service(shelf)
+    organizations.replace(push("one", 5))
+    woken.clear()
+    for stale in (push("two", 4), push("two", 5)):
+        with pytest.raises(StaleGeneration):
+            organizations.replace(stale)
+    assert shelf.stored["7"].name == "one"
+    assert not woken
+
+
+def test_deciding_stores_nothing() -> None:
+    shelf = Shelf()
+    organizations, woken = service(shelf)
+    assert organizations.decide(push("one", 3)).organization.generation == 3
+    assert not shelf.stored
+    assert not woken
+
+
+def test_pushes_at_one_moment_all_count() -> None:
+    """Twelve greenlets, no generation given: each content is stored once and no number is used twice."""
+    shelf = Shelf()
+    organizations, _ = service(shelf)
+    jobs = [gevent.spawn(organizations.replace, push(f"name {n}")) for n in range(12)]
+    gevent.joinall(jobs, timeout=10, raise_error=True)
+    assert sorted(job.get(block=False).organization.generation for job in jobs) == list(range(1, 13))
+    assert shelf.stored["7"].generation == 12
+
+
+def test_two_pushes_of_one_generation_with_other_content_cannot_both_win() -> None:
+    shelf = Shelf()
+    organizations, _ = service(shelf)
+    jobs = [gevent.spawn(organizations.replace, push(f"name {n}", 5)) for n in range(5)]
+    gevent.joinall(jobs, timeout=10)
+    won = [job for job in jobs if job.successful()]
+    assert len(won) == 1
+    assert all(isinstance(job.exception, StaleGeneration) for job in jobs if job not in won)
+
+
+def test_one_that_always_loses_gives_up() -> None:
+    shelf = Shelf()
+    shelf.refuse = 1000
+    organizations, woken = service(shelf)
+    with pytest.raises(StoreError):
+        organizations.replace(push())
+    assert not woken
+
+
+def test_delete_and_get() -> None:
+    shelf = Shelf()
+    organizations, woken = service(shelf)
+    for missing in (organizations.get, organizations.delete):
+        with pytest.raises(NotFound):
+            missing("7")
+    assert not woken
+    organizations.replace(push())
+    assert organizations.get("7").name == "Acme"
+    organizations.delete("7")
+    assert woken == ["7", "7"]
+
+
+def test_on_a_real_store(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db", Vault([Fernet.generate_key().decode()]), 10)
+    try:
+        organizations = Organizations(store, lambda _key: None)
+        jobs = [gevent.spawn(organizations.replace, push(f"name {n}")) for n in range(10)]
+        gevent.joinall(jobs, timeout=20, raise_error=True)
+        assert organizations.get("7").generation == 10
+    finally:
+        store.close()
