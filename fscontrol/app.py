@@ -159,7 +159,9 @@ class Application:
         timeout = self.settings.apply_timeout_seconds
         doors = [
             sync.door(self.organizations, self.reconciler, self.registrations, timeout),
-            organizations.door(self.organizations, self.store, self.reconciler, self.registrations, timeout),
+            organizations.door(
+                self.organizations, self.store, self.reconciler, self.registrations, self.nodes, timeout
+            ),
             observe.door(self.store, self.registrations, self.book, self.nodes),
             explain.door(self.ways),
             outbox.door(self.store, self._wake_outbox, mask=self.settings.mask_numbers),

@@ -18,6 +18,9 @@ FscontrolError                      internal
 ├── BackendError                    backend                the backend we tell of calls
 │   ├── BackendUnavailable          backend_unavailable    no answer: no connection, it broke, or the deadline passed
 │   └── BackendRefused              backend_refused        it answered, and not with 2xx; `status` says with what
+├── MediaError                      media                  the audio between a call and its assistant
+│   ├── StreamProtocolError         stream_protocol        a message of the assistant's that the stream does not know
+│   └── StreamUnavailable           stream_unavailable     the assistant's WebSocket cannot be opened or broke
 └── EslError                        esl                    the Event Socket
     ├── NodeUnreachable             node_unreachable       no connection, or it was lost
     │   ├── EslTimeout              esl_timeout            no answer before the deadline; the connection is closed
@@ -169,6 +172,24 @@ class BackendRefused(BackendError):
     def __init__(self, message: str, status: int) -> None:
         self.status = status
         super().__init__(message)
+
+
+class MediaError(FscontrolError):
+    """Something went wrong with a call's audio."""
+
+    id = "media"
+
+
+class StreamProtocolError(MediaError):
+    """The assistant sent what is no message of the stream."""
+
+    id = "stream_protocol"
+
+
+class StreamUnavailable(MediaError):
+    """The assistant's WebSocket cannot be opened, or broke."""
+
+    id = "stream_unavailable"
 
 
 class EslError(FscontrolError):

@@ -120,6 +120,12 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _one_line(value: SecretStr) -> SecretStr:
+    if any(character in value.get_secret_value() for character in "\r\n\0"):
+        raise ValueError("must be one line: it is sent in a command")
+    return value
+
+
 def _header_value(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not all("!" <= character <= "~" for character in text):
@@ -134,6 +140,8 @@ def _stream_url(value: str) -> str:
 
 
 def _store_url(value: str) -> str:
+    if value.startswith("sqlite:///:memory:"):
+        raise ValueError("must name a file: what is only in memory would be lost with the process")
     if not value.startswith(("sqlite:///", "redis://", "rediss://")) or value == "sqlite:///":
         raise ValueError("must be sqlite:///path, redis://… or rediss://…")
     return value
@@ -147,7 +155,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, hide_input_in_errors=True, extra="ignore")
 
-    api_key: SecretStr = Field(
+    api_key: Annotated[SecretStr, AfterValidator(_header_value)] = Field(
         SecretStr(""),
         alias="SIP_BRIDGE_API_KEY",
         description="Bearer key the backend sends; at least 16 characters.",
@@ -167,7 +175,7 @@ class Settings(BaseModel):
         alias="FSCONTROL_NODES",
         description="FreeSWITCH nodes: name=host:port of the Event Socket, several by comma.",
     )
-    esl_password: SecretStr = Field(
+    esl_password: Annotated[SecretStr, AfterValidator(_one_line)] = Field(
         SecretStr(""),
         alias="FSCONTROL_ESL_PASSWORD",
         description="Password of the Event Socket on every node.",
@@ -373,6 +381,13 @@ class Settings(BaseModel):
                 "FSCONTROL_PREWARM_TIMEOUT_SECONDS must be below FSCONTROL_DECISION_TIMEOUT_SECONDS:"
                 " the routing decision waits for it"
             )
+        addresses = [(node.host, node.port) for node in self.nodes]
+        if len(set(addresses)) != len(addresses):
+            found.append("FSCONTROL_NODES names one address twice: one FreeSWITCH would be steered as two")
+        if self.rtp_ports[0] <= self.sip_port <= self.rtp_ports[1]:
+            found.append("FSCONTROL_SIP_PORT lies within FSCONTROL_RTP_PORTS; a call's audio would take it")
+        if (self.call_socket.host, self.call_socket.port) in addresses:
+            found.append("FSCONTROL_CALL_SOCKET is the Event Socket of a node; give it a port of its own")
         if self.external_ip:
             try:
                 _ip(self.external_ip)

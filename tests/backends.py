@@ -89,7 +89,7 @@ def running_backend(answerer: Answerer | None = None) -> Iterator[TestBackend]:
     backend = TestBackend(answerer or answer())
     server = StreamServer(("127.0.0.1", 0), backend.handle)
     server.start()
-    backend.port = server.server_port
+    backend.port = server.server_port or 0
     try:
         yield backend
     finally:

@@ -106,7 +106,8 @@ def place(
     return finals[0]
 
 
-def _scenario(invite: str, talk_ms: int) -> str:
+def made_true(invite: str) -> tuple[str, str, str]:
+    """An INVITE with SIPp's own Via, Call-ID, Contact and length, and its From and To lines."""
     head, _, body = invite.replace("\r\n", "\n").partition("\n\n")
     lines = []
     from_line = to_line = ""
@@ -124,12 +125,16 @@ def _scenario(invite: str, talk_ms: int) -> str:
             from_line = line if name == "from" else from_line
             to_line = line if name == "to" else to_line
             lines.append(line)
-    text = "\n".join(lines) + "\n\n" + body
+    return ("\n".join(lines) + "\n\n" + body).rstrip("\n"), from_line, to_line
+
+
+def _scenario(invite: str, talk_ms: int) -> str:
+    text, from_line, to_line = made_true(invite)
     refusals = "\n  ".join(f'<recv response="{code}" optional="true" next="refused"/>' for code in FINALS)
     # An ACK to a refusal carries the INVITE's branch (RFC 3261 §17.1.1.3): so many messages back stands the INVITE.
     back = 4 + len(FINALS) + 5
     return _SCENARIO.format(
-        invite=text.rstrip("\n"),
+        invite=text,
         refusals=refusals,
         from_line=from_line,
         to_line=to_line,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from fscontrol.simulator.carrier import CarrierBehaviour
 from fscontrol.simulator.carrier_server import UdpCarrier
 from fscontrol.simulator.freeswitch_process import FreeswitchProcess, find_freeswitch
 from fscontrol.simulator.server import StandIn
-from fscontrol.sofia.deliver import write_tree
+from fscontrol.sofia.acl import CALLERS_FILE, render_callers
+from fscontrol.sofia.deliver import write_private_file, write_tree
 from fscontrol.sofia.tree import NodeConfig, render_tree
 from tests import sipp
 from tests.waiting import eventually, free_port
@@ -44,6 +46,11 @@ class Switch(abc.ABC):
             rtp_start=30_000,
             rtp_end=31_000,
         )
+
+    def let_in(self, *networks: str) -> None:
+        """Deliver a list of callers; a running switch follows at `reloadacl`."""
+        text = render_callers(ipaddress.ip_network(network) for network in networks)
+        write_private_file(self.config_dir / CALLERS_FILE, text)
 
     @property
     @abc.abstractmethod
@@ -169,6 +176,7 @@ def running(kind: str, work: Path) -> Iterator[Switch]:
     """A started switch of that kind."""
     switch: Switch = StandInSwitch(work) if kind == "stand-in" else RealSwitch(work)
     try:
+        switch.let_in("127.0.0.0/8")  # for tests without an application, which writes a list of its own
         switch.start()
         yield switch
     finally:

@@ -116,9 +116,7 @@ class BackendClient:
                 allow_redirects=False,
                 timeout=timeout,
             ) as response:
-                # The raw stream: a short body is an error there, and nothing is decoded. Closing drops the rest.
-                raw = response.raw.read(LONGEST_ANSWER, decode_content=False)
-                return response.status_code, raw.decode("utf-8", "replace")
+                return response.status_code, _bounded(response.raw).decode("utf-8", "replace")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # In our words: theirs may repeat a header or the URL with its password.
             raise BackendUnavailable(f"the backend gave no whole answer to {path}: {_why(error)}") from None
@@ -143,6 +141,16 @@ def _within(seconds: float, path: str) -> Iterator[None]:
         raise BackendUnavailable(f"the backend gave no whole answer to {path} within {seconds:g} s") from None
     finally:
         timer.close()
+
+
+def _bounded(stream: urllib3.BaseHTTPResponse) -> bytes:
+    """The body's first 64 kB, undecoded; closing the response drops the rest. A body cut short raises at its end."""
+    read = b""
+    while len(read) < LONGEST_ANSWER and (
+        piece := stream.read(LONGEST_ANSWER - len(read), decode_content=False)
+    ):
+        read += piece
+    return read
 
 
 def _why(error: Exception) -> str:

@@ -90,8 +90,7 @@ class Outbox:
             self._woken.clear()
             claimed = self._claim()
             for message in claimed:
-                trying = gevent.Greenlet(self._try, message)
-                self._trying.start(trying)
+                trying = self._trying.spawn(self._try, message)
                 # Linked after the pool's own link: when this wakes us, the place is free.
                 trying.rawlink(lambda _: self.wake())
             if self._is_stopping and not claimed and not len(self._trying):

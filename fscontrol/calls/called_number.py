@@ -31,13 +31,17 @@ HEADERS = (
 )
 SOURCES = (*HEADERS, REQUEST_URI, TO)
 
-MOST_CLAIMS = 60
-MOST_VALUES = 20
+MOST_CLAIMS = 10
+"""Of one source: many in one header must not keep the others from being heard."""
+MOST_VALUES = 50
+MOST_CHARACTERS = 32_768
 LONGEST_NUMBER = 64
+"""The longest user part looked at, as long as a `destination_key` may be. None is cut: it would name another."""
 _SEPARATORS = re.compile(r"[\s().\-/]+")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _FULL_NUMBER = re.compile(r"[1-9][0-9]{7,14}")
-_NATIONAL = re.compile(r"[0-9]{4,15}")
+_NATIONAL = re.compile(r"[0-9]{7,17}")
+_SHORTEST_NATIONAL = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +64,43 @@ class NumberRules:
 def claims(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -> list[Claim]:
     """Every claim, best first. `values_of(source)` yields a header's values in the order in which they stood.
 
-    `decode`: whether user parts are still percent-encoded (see `parse_addresses`). At most `MOST_CLAIMS` are returned
-    and duplicates within a source are dropped.
+    `decode`: whether user parts are still percent-encoded (see `parse_addresses`). At most `MOST_CLAIMS` of a source
+    are returned, without repetition.
     """
-    found: dict[tuple[str, str], Claim] = {}
-    for source in SOURCES:
-        addresses = _addresses(source, values_of(source), decode)
-        if source == "Diversion":
-            addresses.reverse()
-        elif source == "History-Info":
-            addresses.sort(key=_history_index)
-        for address in addresses:
-            if address.user and len(found) < MOST_CLAIMS:
-                found.setdefault(
-                    (source, address.user), Claim(source, address.raw, address.user[:LONGEST_NUMBER])
-                )
-    return list(found.values())
+    return [claim for source in SOURCES for claim in _claims_of(source, values_of(source), decode)]
 
 
-def _addresses(source: str, values: Iterable[str], decode: bool) -> list[SipAddress]:
-    found: list[SipAddress] = []
-    kept = list(values)
-    # The bottom of a pile of Diversions is what counts, the top of everything else.
-    for value in kept[-MOST_VALUES:] if source == "Diversion" else kept[:MOST_VALUES]:
-        found += parse_addresses(value, decode=decode)
-    return found
+def _claims_of(source: str, values: Iterable[str], decode: bool) -> Iterable[Claim]:
+    from_end = source == "Diversion"
+    addresses = _addresses(_within_bounds(list(values), from_end), decode, from_end)
+    if from_end:
+        addresses.reverse()
+    elif source == "History-Info":
+        addresses.sort(key=_history_index)
+    found: dict[str, Claim] = {}
+    for address in addresses:
+        if 0 < len(address.user) <= LONGEST_NUMBER and len(found) < MOST_CLAIMS:
+            found.setdefault(address.user, Claim(source, address.raw, address.user))
+    return found.values()
+
+
+def _within_bounds(values: list[str], from_end: bool) -> list[str]:
+    """As many values as are looked at: the bottom of a pile of Diversions is what counts, the top of all else."""
+    values = values[-MOST_VALUES:] if from_end else values[:MOST_VALUES]
+    kept: list[str] = []
+    left = MOST_CHARACTERS
+    for value in reversed(values) if from_end else values:
+        left -= len(value)
+        if left < 0:
+            break
+        kept.append(value)
+    return kept[::-1] if from_end else kept
+
+
+def _addresses(values: list[str], decode: bool, from_end: bool) -> list[SipAddress]:
+    return [
+        address for value in values for address in parse_addresses(value, decode=decode, from_end=from_end)
+    ]
 
 
 def _history_index(address: SipAddress) -> tuple[int, ...]:
@@ -100,9 +116,11 @@ def forms(user: str, rules: NumberRules) -> list[str]:
 
     The last form is the user part itself, for an exact `destination_key`. Nothing shorter is ever completed.
     """
-    text = _SEPARATORS.sub("", user)[:LONGEST_NUMBER]
+    if not 0 < len(user) <= LONGEST_NUMBER:
+        return []
+    text = _SEPARATORS.sub("", user)
     found: list[str] = []
-    for number in dict.fromkeys((text, text.removeprefix(rules.tech_prefix) if rules.tech_prefix else text)):
+    for number in dict.fromkeys((text, text.removeprefix(rules.tech_prefix))):
         found += _number_forms(number, rules.default_country)
     return list(dict.fromkeys([*found, user]))
 
@@ -110,24 +128,25 @@ def forms(user: str, rules: NumberRules) -> list[str]:
 def _number_forms(text: str, country: str) -> list[str]:
     if text.startswith("+"):
         return [text] if _E164.fullmatch(text) else []
-    if text.startswith("00") and _FULL_NUMBER.fullmatch(text[2:]):
-        return ["+" + text[2:]]
-    if text.startswith("011") and _FULL_NUMBER.fullmatch(text[3:]):
-        return ["+" + text[3:]]
     found = []
+    # The country's own rules first: 011 leads abroad from the US, to Delhi in India and to Turin in Italy.
     if country and _NATIONAL.fullmatch(text) and (national := _national(text, country)):
         found.append(national)
-    if _FULL_NUMBER.fullmatch(text):
-        found.append("+" + text)
+    for prefix in ("00", "011", ""):
+        if text.startswith(prefix) and _FULL_NUMBER.fullmatch(text.removeprefix(prefix)):
+            found.append("+" + text.removeprefix(prefix))
     return found
 
 
 def _national(text: str, country: str) -> str:
-    """A national number of `country` as E.164, or the empty string when it cannot be one."""
+    """A number as it is dialled in `country` as E.164, or the empty string when it cannot be a whole one."""
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:
         return ""
-    if not phonenumbers.is_possible_number(number):
+    # Possible within a town is not enough, and some countries have numbers as short as an extension.
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    significant = phonenumbers.national_significant_number(number)
+    if possible != phonenumbers.ValidationResult.IS_POSSIBLE or len(significant) < _SHORTEST_NATIONAL:
         return ""
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,152 +1,227 @@
-"""Keeping the table of source addresses true while organisations and DNS change.
+"""Keeping the table of source addresses true while organisations, DNS and registrations change.
 
-Owns: turning trunks into the networks their calls may come from, resolving names off the hub, and keeping the last
-good answer when DNS fails. Refuses: "all addresses"; a trunk whose name does not resolve owns none.
+Owns: turning trunks into the networks their calls may come from, asking DNS in the background, following the registrars
+that answered, and telling when the networks are others. Refuses: "all addresses"; a trunk whose name does not resolve
+owns none.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import gevent
 from gevent.event import Event as Flag
+from gevent.pool import Pool
 
-from fscontrol.calls.admission import Network, SourceTable, TrunkSource
-from fscontrol.calls.called_number import NumberRules
-from fscontrol.calls.limits import Scope
+from fscontrol.calls.admission import (
+    OwnAddresses,
+    Question,
+    SourceTable,
+    TrunkSource,
+    networks_of,
+    own_addresses,
+    source_of,
+)
+from fscontrol.calls.name_cache import NameCache
+from fscontrol.calls.registrars import Registrars
+from fscontrol.calls.resolver import Resolve
+from fscontrol.errors import SecretUnreadable, StoreError
+from fscontrol.esl.event import Event
+from fscontrol.model.gateway import gateways_of
+from fscontrol.model.networks import Network
 from fscontrol.model.organization import Organization
-from fscontrol.model.trunk import Trunk, split_host_port
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
 
-Resolve = Callable[[str], Iterable[str]]
-"""A host name to its addresses; raises OSError when it does not resolve."""
+QUESTIONS_AT_ONCE = 16
+_LONGEST_NAP = 30.0
 
-_MOST_NAMES = 20_000
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A trunk, what it says its addresses are, and its gateways, whose registrars count."""
+
+    source: TrunkSource
+    own: OwnAddresses
+    gateways: tuple[str, ...]
 
 
 class TrunkSources:
-    """`table` is always the newest; it is replaced whole, never changed."""
+    """`table` is always the newest.
 
-    def __init__(self, store: Store, resolve: Resolve, seconds: float) -> None:
-        self.table = SourceTable(())
+    Only what changed is worked out anew: one organisation, or those that use a name or a gateway with another answer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        resolve: Resolve,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.table = SourceTable()
         self._store = store
         self._resolve = resolve
         self._seconds = seconds
-        self._organizations: dict[str, list[tuple[TrunkSource, tuple[str, ...], tuple[Network, ...]]]] = {}
-        self._resolved: dict[str, tuple[Network, ...]] = {}
-        self._unresolved = Flag()
-        self._greenlet: gevent.Greenlet[..., object] | None = None
+        self._clock = clock
+        self._key = store.fingerprint_key()
+        self._entries: dict[str, tuple[_Entry, ...]] = {}
+        self._names = NameCache()
+        self._registrars = Registrars()
+        self._owner_of_gateway: dict[str, str] = {}
+        self._unreadable: set[str] = set()
+        self._ticket = 0
+        self._applied: dict[str, int] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._woken = Flag()
+        self._greenlets: list[gevent.Greenlet[..., object]] = []
+        self._asking = Pool(QUESTIONS_AT_ONCE)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call whenever the networks in the table are others than before, and once when they are complete."""
+        self._listeners.append(callback)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every name has been asked for, successfully or not. Right after the start it is not so."""
+        return self._names.complete
+
+    def networks(self) -> Iterable[Network]:
+        """Every network that owns a trunk."""
+        return self.table.networks()
 
     def start(self) -> None:
-        """Load every organisation, then keep names resolved in the background."""
+        """Load every organisation, then keep names resolved in the background. Raises `StoreError`."""
         self.reload()
-        self._greenlet = spawn("resolve trunk addresses", self._run)
+        if self._unreadable and self._unreadable == set(self._store.organization_keys()):
+            # Not one of them opens: that is the key, and to serve would be to refuse every call.
+            raise SecretUnreadable(
+                "no organisation in the store opens with FSCONTROL_SECRET_KEY (or the key file)"
+            )
+        self._greenlets = [
+            spawn("resolve trunk addresses", self._ask_for_ever),
+            spawn("reload trunk addresses", self._reload_for_ever),
+        ]
 
     def stop(self) -> None:
         """End the background work."""
-        if self._greenlet is not None:
-            self._greenlet.kill(timeout=2)
+        gevent.killall([*self._greenlets, *self._asking.greenlets], timeout=2)
 
     def reload(self) -> None:
-        """Read everything from the store anew."""
-        keys = self._store.organization_keys()
-        self._organizations = {
-            key: self._entries(organization)
-            for key in keys
-            if (organization := self._store.organization(key))
-        }
-        self._rebuild()
+        """Read everything from the store anew: another process may have changed it."""
+        began = self._ticket
+        for key in {*self._store.organization_keys(), *self._entries}:
+            self.refresh(key)
+        for key in [k for k, ticket in self._applied.items() if ticket <= began and k not in self._entries]:
+            del self._applied[key]
 
     def refresh(self, key: str) -> None:
         """One organisation changed. Literal addresses count at once, names as soon as they are resolved."""
-        organization = self._store.organization(key)
-        if organization is None:
-            self._organizations.pop(key, None)
-        else:
-            self._organizations[key] = self._entries(organization)
-        self._rebuild()
+        self._ticket += 1
+        ticket = self._ticket
+        try:
+            organization = self._store.organization(key)
+        except SecretUnreadable as error:
+            # Nobody calls for it until it can be read again; the others are served.
+            self._unreadable.add(key)
+            log.error("an organisation cannot be read", extra={"organization": key, "reason": str(error)})
+            return
+        self._unreadable.discard(key)
+        # Reading let others run: what was read after this must not be overwritten by it.
+        if self._applied.get(key, 0) > ticket:
+            return
+        self._applied[key] = ticket
+        entries = self._entries_of(organization) if organization else ()
+        if entries == self._entries.get(key, ()):
+            return
+        self._put(key, entries)
+        self._apply((key,))
 
-    def _entries(
-        self, organization: Organization
-    ) -> list[tuple[TrunkSource, tuple[str, ...], tuple[Network, ...]]]:
-        return [
-            (_source(organization, trunk), *_names_and_networks(trunk))
+    def take_gateway_event(self, node: str, event: Event) -> None:
+        """Follow a `sofia::gateway_state` or `sofia::gateway_delete` of a node."""
+        if self._registrars.take_event(node, event, self._clock()):
+            self._apply(filter(None, (self._owner_of_gateway.get(event.get("Gateway")),)))
+
+    def _entries_of(self, organization: Organization) -> tuple[_Entry, ...]:
+        gateways: dict[str, list[str]] = {}
+        for gateway in gateways_of(organization, self._key):
+            if gateway.register:
+                gateways.setdefault(gateway.trunk_id, []).append(gateway.name)
+        return tuple(
+            _Entry(source_of(organization, trunk), own_addresses(trunk), tuple(gateways.get(trunk.id, ())))
             for trunk in organization.enabled_trunks
-        ]
-
-    def _rebuild(self) -> None:
-        entries = [entry for entries in self._organizations.values() for entry in entries]
-        self.table = SourceTable(
-            (source, [*networks, *(network for name in names for network in self._resolved.get(name, ()))])
-            for source, names, networks in entries
         )
-        if any(name not in self._resolved for _, names, _ in entries for name in names):
-            self._unresolved.set()
 
-    def _run(self) -> None:
+    def _put(self, key: str, entries: tuple[_Entry, ...]) -> None:
+        for entry in self._entries.pop(key, ()):
+            for gateway in entry.gateways:
+                self._owner_of_gateway.pop(gateway, None)
+        if entries:
+            self._entries[key] = entries
+        self._owner_of_gateway |= {gateway: key for entry in entries for gateway in entry.gateways}
+        was_complete = self.complete
+        self._names.use(key, (question for entry in entries for question in entry.own.questions))
+        if self.complete and not was_complete:
+            self._tell()
+        self._woken.set()
+
+    def _apply(self, keys: Iterable[str]) -> None:
+        changed = [
+            self.table.replace(key, [(e.source, self._networks_of(e)) for e in self._entries.get(key, ())])
+            for key in keys
+        ]
+        if any(changed):
+            self._tell()
+
+    def _networks_of(self, entry: _Entry) -> Iterable[Network]:
+        yield from entry.own.networks
+        for question in entry.own.questions:
+            yield from self._names.networks(question)
+        if entry.own.registrar:
+            for gateway in entry.gateways:
+                yield from self._registrars.networks(gateway)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _reload_for_ever(self) -> None:
         while True:
-            self._unresolved.wait(self._seconds)
-            self._unresolved.clear()
+            gevent.sleep(self._seconds)
             try:
                 self.reload()
-                self._resolve_all()
-            except Exception:
-                log.exception("trunk addresses not refreshed; the last ones stay")
+            except StoreError as error:
+                log.warning("trunk addresses not reloaded; the last ones stay", extra={"reason": str(error)})
+            over = self._registrars.expire(self._clock())
+            self._apply({self._owner_of_gateway[name] for name in over if name in self._owner_of_gateway})
 
-    def _resolve_all(self) -> None:
-        names = {
-            name for entries in self._organizations.values() for _, names, _ in entries for name in names
-        }
-        changed = False
-        for name in sorted(names)[:_MOST_NAMES]:
-            try:
-                found = tuple(ipaddress.ip_network(address) for address in self._resolve(name))
-            except OSError as error:
-                # Kept when DNS fails: a resolver's outage must not refuse a carrier's calls.
-                if name not in self._resolved:
-                    log.warning("a trunk's host does not resolve", extra={"host": name, "reason": str(error)})
-                    self._resolved[name] = ()
-                continue
-            changed = changed or self._resolved.get(name) != found
-            self._resolved[name] = found
-        for name in self._resolved.keys() - names:
-            del self._resolved[name]
-        if changed:
-            self._rebuild()
+    def _ask_for_ever(self) -> None:
+        while True:
+            self._woken.clear()
+            while (question := self._names.take_due(self._clock())) is not None:
+                self._asking.spawn(self._ask, question)  # waits while too many are asked
+            due = self._names.next_due()
+            nap = _LONGEST_NAP if due is None else min(_LONGEST_NAP, max(0.0, due - self._clock()))
+            self._woken.wait(nap)
 
-
-def _source(organization: Organization, trunk: Trunk) -> TrunkSource:
-    scopes = (
-        Scope(f"trunk:{organization.key}/{trunk.id}", trunk.channel_limit, trunk.calls_per_second),
-        Scope(f"organization:{organization.key}", organization.channel_limit, organization.calls_per_second),
-    )
-    return TrunkSource(
-        organization.key,
-        organization.id,
-        trunk.id,
-        trunk.inbound_enabled,
-        NumberRules(trunk.default_country, trunk.tech_prefix),
-        trunk.default_assistant_id,
-        scopes,
-        trunk.media_ip_cidrs,
-    )
-
-
-def _names_and_networks(trunk: Trunk) -> tuple[tuple[str, ...], tuple[Network, ...]]:
-    """Names still to resolve and networks known. `allowed_addresses`, where given, replace the gateway's own."""
-    if trunk.allowed_addresses:
-        return (), tuple(ipaddress.ip_network(address) for address in trunk.allowed_addresses)
-    names: list[str] = []
-    networks: list[Network] = []
-    for address in (*trunk.addresses(), *filter(None, (trunk.outbound_proxy,))):
-        host = split_host_port(address)[0].strip("[]")
+    def _ask(self, question: Question) -> None:
+        was_complete = self.complete
         try:
-            networks.append(ipaddress.ip_network(host))
-        except ValueError:
-            names.append(host)
-    return tuple(dict.fromkeys(names)), tuple(dict.fromkeys(networks))
+            resolved = self._resolve(question)
+        except Exception as error:
+            # Whatever it was, what is known stays: a resolver's outage must not refuse a carrier's calls.
+            if not isinstance(error, OSError):
+                log.exception("the resolver failed", extra={"host": question.name})
+            if self._names.failed(question, self._clock()):
+                extra = {"host": question.name, "kind": question.kind, "reason": str(error)[:200]}
+                log.warning("a trunk's host does not resolve", extra=extra)
+        else:
+            networks = networks_of(resolved.addresses)
+            self._apply(self._names.answered(question, networks, resolved.ttl, self._clock()))
+        if self.complete and not was_complete:
+            self._tell()

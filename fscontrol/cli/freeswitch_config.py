@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -17,7 +18,8 @@ from fscontrol.sofia.tree import NodeConfig
 @click.option(
     "--node", "node_name", default="", help="Which node of FSCONTROL_NODES it is for; default: the first."
 )
-def freeswitch_config(directory: Path, node_name: str) -> None:
+@click.option("--force", is_flag=True, help="Also over a configuration that fscontrol did not write.")
+def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
     """Write FreeSWITCH's configuration tree into DIRECTORY.
 
     Boot it with `freeswitch -conf DIRECTORY -log … -db …`. Gateways are delivered into it later, while both run.
@@ -29,6 +31,11 @@ def freeswitch_config(directory: Path, node_name: str) -> None:
     nodes = {node.name: node for node in settings.nodes}
     if node_name and node_name not in nodes:
         raise click.UsageError(f"FSCONTROL_NODES names no node {node_name!r}")
+    there = directory / "freeswitch.xml"
+    if not force and there.is_file() and "fscontrol" not in there.read_text("utf-8", "replace"):
+        raise click.UsageError(
+            f"{directory} holds a configuration that is not ours; choose another, or --force"
+        )
     node = nodes[node_name] if node_name else settings.nodes[0]
     files = render_tree(node_config(settings, node))
     write_tree(directory, files)
@@ -55,4 +62,6 @@ def node_config(settings: Settings, node: NodeAddress) -> NodeConfig:
         rtp_start=settings.rtp_ports[0],
         rtp_end=settings.rtp_ports[1],
         external_ip=settings.external_ip,
+        # FreeSWITCH gives up on a control plane that hangs a second after we should have.
+        decision_seconds=math.ceil(settings.decision_timeout_seconds) + 1,
     )

@@ -24,7 +24,8 @@ def gateway_table(gateways: Iterable[Mapping[str, Any]], now: float) -> Table:
     """The gateways of all nodes with their live states."""
     table = Table(title="Gateways", title_justify="left")
     for column in ("node", "gateway", "trunk", "state", "status", "carrier said", "since"):
-        table.add_column(column, overflow="fold")
+        # A name that is to be copied stays in one piece, whatever the width.
+        table.add_column(column, overflow="fold", no_wrap=column == "gateway")
     for gateway in gateways:
         state = str(gateway["state"])
         colour = _COLOURS.get(state, "white")
@@ -45,7 +46,7 @@ def call_table(calls: Iterable[Mapping[str, Any]]) -> Table:
     """Calls, newest first."""
     table = Table(title="Calls", title_justify="left")
     for column in ("call_sid", "started", "from", "to", "trunk", "status", "reason", "sip", "seconds"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "call_sid")
     for call in calls:
         row = [
             call["call_sid"],

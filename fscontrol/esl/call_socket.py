@@ -21,7 +21,7 @@ from gevent.pool import Group
 from gevent.server import StreamServer
 from greenswitch.esl import OutboundSession
 
-from fscontrol.errors import CallerGone, CommandRefused, EslError, EslProtocolError, EslTimeout
+from fscontrol.errors import CallerGone, CommandRefused, EslProtocolError, EslTimeout, FscontrolError
 from fscontrol.esl import commands
 from fscontrol.esl.commands import Command
 from fscontrol.esl.event import Event
@@ -175,7 +175,7 @@ class CallSocketServer:
             self._decide(session, session.connect())
         except CallerGone as gone:
             log.info("caller gone before the decision", extra={"reason": str(gone)})
-        except (EslError, EslProtocolError) as error:
+        except FscontrolError as error:
             log.warning("call not decided", extra={"error": error.id, "reason": str(error)})
         except Exception:
             log.exception("call not decided")

@@ -23,6 +23,7 @@ _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+@:\-]*")
 _API_NAME = re.compile(r"[a-z_0-9]{1,64}")
 _DIAL_NUMBER = re.compile(r"\+?[0-9]{1,32}")
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,80}")
+_IP = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
 
 REGISTRATION_EVENTS = ("CUSTOM", "sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
@@ -130,6 +131,19 @@ def show_channels() -> Command:
 def module_exists(module: str) -> Command:
     """`true` or `false`."""
     return api("module_exists", _matching(_VARIABLE_NAME, module, "module name"))
+
+
+def reload_acl() -> Command:
+    """Reload the XML and rebuild every network list, under a lock that each INVITE waits for: only after a change."""
+    return api("reloadacl")
+
+
+def is_in_acl(address: str, name: str) -> Command:
+    """`true` or `false`: whether a network list lets this literal address through."""
+    return api(
+        "acl",
+        f"{_matching(_IP, address, 'literal address')} {_matching(_VARIABLE_NAME, name, 'network list')}",
+    )
 
 
 def profile_status(profile: str) -> Command:

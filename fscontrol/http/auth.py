@@ -29,8 +29,5 @@ def require_key(app: Flask, api_key: SecretStr) -> None:
     def _check() -> None:
         if request.path in OPEN_PATHS:
             return
-        if (
-            not hmac.compare_digest(presented_key().encode("utf-8", "surrogateescape"), expected)
-            or not expected
-        ):
+        if not hmac.compare_digest(presented_key().encode("latin-1", "replace"), expected) or not expected:
             raise Unauthorized("a valid API key is required: Authorization: Bearer …")

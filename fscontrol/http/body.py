@@ -7,17 +7,34 @@ import math
 import re
 from typing import Any, NoReturn
 
-from flask import request
+from flask import current_app, request
 
-from fscontrol.errors import InvalidDocument, MalformedBody, Problem
+from fscontrol.errors import BodyTooLarge, InvalidDocument, MalformedBody, Problem
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89abAB-cdefCDEF]")
 LARGEST_PAGE = 1000
+LONGEST_BODY = "FSCONTROL_LONGEST_BODY"
+"""The app's setting that holds the limit, in bytes."""
+
+
+def raw_body() -> bytes:
+    """The body as it came, chunked or not. Raises `BodyTooLarge` beyond the limit, `MalformedBody` if cut short."""
+    limit = int(current_app.config[LONGEST_BODY])
+    if (request.content_length or 0) > limit:
+        raise BodyTooLarge(f"the body is longer than {limit} bytes")
+    try:
+        # One byte more than allowed tells a body that is too long from one that just fits.
+        raw: bytes = request.environ["wsgi.input"].read(limit + 1)
+    except OSError as error:
+        raise MalformedBody(f"the body did not arrive whole: {error}") from None
+    if len(raw) > limit:
+        raise BodyTooLarge(f"the body is longer than {limit} bytes")
+    return raw
 
 
 def json_body() -> Any:
     """The body as JSON; raises `MalformedBody` saying where it ends being JSON. Its length is limited by the app."""
-    raw = request.get_data(cache=False)
+    raw = raw_body()
     if not raw.strip():
         raise MalformedBody("the body is empty; a JSON object is expected")
     try:

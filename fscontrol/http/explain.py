@@ -29,7 +29,7 @@ def _asked() -> tuple[str, str]:
     """`{"invite": …, "source_ip": …}`, or the INVITE itself as text with `?source_ip=`."""
     if request.mimetype.startswith("text/") or request.mimetype == "message/sip":
         # SIP is UTF-8 (RFC 3261 §7), and a pasted message is shown to be wrong rather than refused for it.
-        given: dict[str, Any] = {"invite": request.get_data(cache=False).decode("utf-8", "replace")}
+        given: dict[str, Any] = {"invite": body.raw_body().decode("utf-8", "replace")}
         given["source_ip"] = request.args.get("source_ip", "")
     else:
         parsed = body.json_body()

@@ -6,6 +6,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from fscontrol.errors import SecretUnreadable
+from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
 from fscontrol.model.organization import Organization
 from fscontrol.provisioning.organizations import Organizations
@@ -19,6 +21,7 @@ def door(
     store: Store,
     reconciler: Reconciler,
     registrations: Registrations,
+    nodes: Nodes,
     apply_timeout: float,
 ) -> Blueprint:
     """The blueprint."""
@@ -28,13 +31,10 @@ def door(
     def list_organizations() -> Response:
         skip, limit = body.page()
         keys = store.organization_keys()
-        found = [
-            organization for key in keys[skip : skip + limit] if (organization := store.organization(key))
-        ]
-        items = [
-            {**_summary(organization), "nodes": _nodes(store, organization.key)} for organization in found
-        ]
-        return jsonify({"items": items, "total": len(keys), "skip": skip, "limit": limit})
+        items = [_item(store, nodes, key) for key in keys[skip : skip + limit]]
+        return jsonify(
+            {"items": [item for item in items if item], "total": len(keys), "skip": skip, "limit": limit}
+        )
 
     @routes.get("/api/organizations/<key>")
     def get_organization(key: str) -> Response:
@@ -49,7 +49,7 @@ def door(
         ]
         shown = {
             **_summary(organization),
-            "nodes": _nodes(store, key),
+            "nodes": _progress(store, nodes, organization),
             "trunks": trunks,
             "phone_numbers": numbers,
         }
@@ -59,15 +59,16 @@ def door(
     def delete_organization(key: str) -> Response:
         organizations.delete(key)
         outcomes = reconciler.apply(key, -1, apply_timeout)
-        done = all(outcome.status == "converged" for outcome in outcomes)
-        nodes = [{"node": o.node, "status": o.status, "detail": o.detail or None} for o in outcomes]
-        message = (
-            "Deleted; its gateways are gone"
-            if done
-            else "Deleted; its gateways go as soon as every node is reachable"
-        )
-        response = jsonify({"success": True, "message": message, "nodes": nodes})
-        response.status_code = 200 if done else 202
+        statuses = {outcome.status for outcome in outcomes}
+        if "failed" in statuses:
+            code, message = 502, "Deleted here, but not everywhere; the nodes say why, and it is tried again"
+        elif statuses - {"converged"}:
+            code, message = 202, "Deleted; its gateways go as soon as every node is reachable"
+        else:
+            code, message = 200, "Deleted; its gateways are gone"
+        told = [{"node": o.node, "status": o.status, "detail": o.detail or None} for o in outcomes]
+        response = jsonify({"success": code != 502, "message": message, "nodes": told})
+        response.status_code = code
         return response
 
     return routes
@@ -84,17 +85,33 @@ def _summary(organization: Organization) -> dict[str, Any]:
     }
 
 
-def _nodes(store: Store, key: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "node": r.node,
-            "applied_generation": r.generation,
-            "status": r.status,
-            "detail": r.detail or None,
-            "at": r.at,
-        }
-        for r in store.node_results(key)
-    ]
+def _item(store: Store, nodes: Nodes, key: str) -> dict[str, Any] | None:
+    """One row of the list; an organisation whose document does not open is shown as that, not hidden."""
+    try:
+        organization = store.organization(key)
+    except SecretUnreadable as error:
+        return {"organization_id": key, "error": error.id, "detail": str(error)}
+    return (
+        None
+        if organization is None
+        else {**_summary(organization), "nodes": _progress(store, nodes, organization)}
+    )
+
+
+def _progress(store: Store, nodes: Nodes, organization: Organization) -> list[dict[str, Any]]:
+    """How far each node got: with which generation, and if not the newest, what stands in the way."""
+    results = {result.node: result for result in store.node_results(organization.key)}
+    shown = []
+    for node in nodes:
+        result = results.get(node.name)
+        row: dict[str, Any] = {"node": node.name, "applied_generation": result.generation if result else None}
+        if result is not None and result.generation == organization.generation:
+            row |= {"status": result.status, "detail": result.detail or None, "at": result.at}
+        else:
+            why = "not applied yet" if node.connected else node.last_error
+            row |= {"status": "pending" if node.connected else "unreachable", "detail": why, "at": None}
+        shown.append(row)
+    return shown
 
 
 def gateway_views(store: Store, registrations: Registrations) -> list[dict[str, Any]]:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from flask import Blueprint, Flask
+from gevent import socket
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 from pydantic import SecretStr
 
-from fscontrol.http import auth, problems
+from fscontrol.http import auth, body, problems
 
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 1024
+IDLE_SECONDS = 30.0
+"""Longest wait for the next bytes of a request, or for the next request on a connection that is kept."""
 
 
 def make_app(doors: Iterable[Blueprint], api_key: SecretStr, max_body_bytes: int) -> Flask:
     """The application: every door behind the key, every error in one form."""
     app = Flask("fscontrol", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.config[body.LONGEST_BODY] = max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     auth.require_key(app, api_key)
     problems.install(app)
@@ -29,12 +33,20 @@ def make_app(doors: Iterable[Blueprint], api_key: SecretStr, max_body_bytes: int
     return app
 
 
+class _Server(WSGIServer):
+    """Connections on which nothing comes for a while are closed; without that a few idle ones fill the pool."""
+
+    def wrap_socket_and_handle(self, client_socket: socket.socket, address: Any) -> Any:
+        client_socket.settimeout(IDLE_SECONDS)
+        return super().wrap_socket_and_handle(client_socket, address)
+
+
 class HttpServer:
     """Binds and serves; at most `MOST_CONNECTIONS` connections at once."""
 
     def __init__(self, host: str, port: int, app: Flask) -> None:
         # pywsgi's own access log would repeat query strings; requests that matter are logged where they act.
-        self._server = WSGIServer((host, port), app, log=None, error_log=log, spawn=Pool(MOST_CONNECTIONS))
+        self._server = _Server((host, port), app, log=None, error_log=log, spawn=Pool(MOST_CONNECTIONS))
 
     @property
     def port(self) -> int:

@@ -16,7 +16,7 @@ from fscontrol.model.registration import GatewayState
 from fscontrol.provisioning import sync_document
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import SyncDocument
-from fscontrol.sofia.apply import GatewayOutcome, PassOutcome, unreachable
+from fscontrol.sofia.apply import NO_GENERATION, GatewayOutcome, PassOutcome, unreachable
 from fscontrol.sofia.plan import Plan
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
@@ -84,9 +84,10 @@ def _answer(
     statuses = {outcome.status for outcome in outcomes}
     enabled = len(organization.enabled_trunks)
     if "failed" in statuses:
+        why = next(outcome.detail for outcome in outcomes if outcome.status == "failed")
         status, message = (
             502,
-            "Stored, and FreeSWITCH refused part of it; the last good configuration is kept",
+            f"Stored, but not applied everywhere; the last good configuration is kept: {why}",
         )
     elif statuses - {"converged"}:
         status, message = (
@@ -99,7 +100,7 @@ def _answer(
         {
             "node": outcome.node,
             "status": outcome.status,
-            "detail": outcome.detail or None,
+            "detail": outcome.detail or _overtaken(outcome, organization.generation),
             "gateways": [_gateway(outcome.node, gateway, registrations) for gateway in outcome.gateways],
         }
         for outcome in outcomes
@@ -107,6 +108,13 @@ def _answer(
     response = jsonify(_head(organization, message, warnings, nodes, success=status != 502, dry_run=False))
     response.status_code = status
     return response
+
+
+def _overtaken(outcome: PassOutcome, generation: int) -> str | None:
+    """Pushes that come together are applied together; the answer to the older one says so."""
+    if outcome.generation in (generation, NO_GENERATION):
+        return None
+    return f"generation {outcome.generation} was stored meanwhile, and is what is shown here"
 
 
 def _head(

@@ -72,6 +72,12 @@ def _gateway(organization: str, trunk: Trunk, address: str, fingerprint_key: byt
     return Gateway(name, organization, trunk.id, trunk.register_, parameters)
 
 
+def trunk_slug(gateway_name: str) -> str:
+    """The beginning of the trunk's id that a gateway's name carries; all that is left of it when the store is lost."""
+    parts = gateway_name.rsplit(".", 2)
+    return parts[1] if len(parts) == 3 else gateway_name
+
+
 def _slug(text: str, length: int) -> str:
     return _UNSAFE_IN_NAME.sub("_", text)[:length]
 

@@ -43,7 +43,7 @@ class PhoneNumber(FrozenModel):
     id: Reference
     phone_number: E164
     sip_trunk_id: Identifier | None = None
-    assistant_id: int | None = None
+    assistant_id: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
     flow_id: Reference | None = None
     is_active: bool = True
     destination_key: Annotated[Line, Field(max_length=64)] | None = None

@@ -210,7 +210,7 @@ class Trunk(FrozenModel):
     default_country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
     ring_timeout_seconds: int | None = Field(default=None, ge=1, le=600)
     max_call_seconds: int | None = Field(default=None, ge=1, le=86_400)
-    default_assistant_id: int | None = None
+    default_assistant_id: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
     media_ip_cidrs: tuple[Network, ...] = ()
     caller_id_numbers: tuple[Line, ...] = ()
     country_allow: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ()

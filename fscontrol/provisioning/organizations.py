@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fscontrol.errors import NotFound, StaleGeneration, StoreError
+from fscontrol.errors import NotFound, SecretUnreadable, StaleGeneration, StoreError
 from fscontrol.model.organization import Organization
 from fscontrol.provisioning.sync_document import SyncDocument
 from fscontrol.store.base import Store
@@ -66,12 +66,13 @@ class Organizations:
         """Store a push as the organisation's whole desired state and wake the reconciler."""
         key = document.organization.key
         for _ in range(_MOST_RACES):
-            old = self._store.organization(key)
+            expected = self._store.generation(key)
+            old = self._readable(key)
             outcome = self._decided(document, old)
             if old == outcome.organization:
                 self._wake(key)
                 return outcome
-            if self._store.put_organization(outcome.organization, None if old is None else old.generation):
+            if self._store.put_organization(outcome.organization, expected):
                 log.info(
                     "organisation stored",
                     extra={
@@ -83,6 +84,14 @@ class Organizations:
                 self._wake(key)
                 return outcome
         raise StoreError(f"organisation {key} is being changed by too many at once; try again")
+
+    def _readable(self, key: str) -> Organization | None:
+        """What is stored, or None when it does not open: a whole new push is what mends that."""
+        try:
+            return self._store.organization(key)
+        except SecretUnreadable:
+            log.warning("replacing an organisation that could not be read", extra={"organization": key})
+            return None
 
     def delete(self, key: str) -> None:
         """Forget an organisation; its gateways go at the next pass. Raises `NotFound`."""

@@ -42,7 +42,7 @@ _NOT_YET: dict[str, object] = {
     "media_encryption": "off",
     "codecs": (),
     "leading_plus": None,
-    "tech_prefix": "",
+    "outbound_enabled": True,
     "headers": {},
     "headers_to_variables": {},
     "dtmf_mode": None,
@@ -78,6 +78,10 @@ def parse(body: object) -> SyncDocument:
     organization_id = _organization_id(body, problems)
     generation = _generation(body.get("generation"), problems)
     name = _name(body, problems)
+    if not any(spelling.partition(".")[0] in body for spelling in _TRUNK_LISTS):
+        problems.append(
+            Problem("trunks", "is required; an empty list removes every trunk of the organisation")
+        )
     trunks = _trunks(body, problems)
     numbers = _numbers(body, problems)
     limits = _limits(body, problems)
@@ -92,7 +96,7 @@ def parse(body: object) -> SyncDocument:
 
 def _organization_id(body: Mapping[str, Any], problems: list[Problem]) -> int | str | None:
     _, value = _first(body, _ORGANIZATION_IDS)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63:
         return value
     if isinstance(value, str) and _ORGANIZATION_ID.fullmatch(value.strip()):
         # It becomes part of gateway names, where FreeSWITCH's preprocessor would act on this word (FREESWITCH.md §2).
@@ -194,7 +198,11 @@ def _trunk(path: str, row: Mapping[str, Any], problems: list[Problem]) -> Trunk 
         if isinstance(host, str) and host.count(":") > 1 and not host.startswith("["):
             host = f"[{host}]"  # else the port would read as one more group of the address
         fields["gateway"] = f"{host}:{fields['port']}" if "port" in fields else host
+    elif "port" in fields and isinstance(fields["gateway"], str) and not _names_a_port(fields["gateway"]):
+        fields["gateway"] = f"{fields['gateway']}:{fields['port']}"
     name = fields.get("name")
+    if fields.get("id") == "":
+        del fields["id"]
     if "id" not in fields and isinstance(name, str):
         fields["id"] = str(uuid.uuid5(_TRUNK_NAMESPACE, name.strip().encode("utf-8", "replace").decode()))
     named = _filled(fields.get("username")) or _filled(fields.get("auth_username"))
@@ -212,6 +220,10 @@ def _trunk(path: str, row: Mapping[str, Any], problems: list[Problem]) -> Trunk 
     except ValidationError as error:
         problems += _problems_of(error, path)
         return None
+
+
+def _names_a_port(address: str) -> bool:
+    return ":" in (address.rpartition("]")[2] if address.startswith("[") else address)
 
 
 def _filled(value: object) -> bool:

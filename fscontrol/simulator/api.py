@@ -16,6 +16,7 @@ import gevent
 from fscontrol.simulator.causes import known_cause
 from fscontrol.simulator.channel import Channel
 from fscontrol.simulator.leg import Leg
+from fscontrol.simulator.network_lists import allows
 from fscontrol.simulator.node import Node
 from fscontrol.simulator.originate import originate
 from fscontrol.simulator.sofia_api import sofia
@@ -36,6 +37,22 @@ def run_api(node: Node, name: str, arguments: str) -> str:
 
 def _reloadxml(node: Node, _arguments: str) -> str:
     return f"+OK [{node.reload()}]\n"
+
+
+def _reloadacl(node: Node, _arguments: str) -> str:
+    said = node.reload()
+    if said != "Success":
+        return f"-ERR [{said}]\n"
+    node.load_network_lists()
+    return "+OK acl reloaded\n"
+
+
+def _acl(node: Node, arguments: str) -> str:
+    ip, _, name = arguments.strip().partition(" ")
+    try:
+        return "true" if allows(node.network_lists, name, ip) else "false"
+    except ValueError:
+        return "false"
 
 
 def _global_getvar(node: Node, arguments: str) -> str:
@@ -198,7 +215,8 @@ def _msleep(_node: Node, arguments: str) -> str:
 
 _COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "reloadxml": _reloadxml,
-    "reloadacl": lambda _node, _arguments: "+OK acl reloaded\n",
+    "reloadacl": _reloadacl,
+    "acl": _acl,
     "global_getvar": _global_getvar,
     "module_exists": _module_exists,
     "version": _version,

@@ -74,6 +74,8 @@ class Channel:
     application_data: str = ""
     initial_destination: str = ""
     initial_context: str = ""
+    has_caller: bool = True
+    """Whether sofia got as far as making a caller's profile; without one there are no `Caller-*` headers."""
     times: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_TIMES, 0))
 
     def __post_init__(self) -> None:
@@ -141,7 +143,8 @@ class Channel:
         if self.times["progress_media"] or self.times["answered"]:
             for side in ("Read", "Write"):
                 headers += [(f"Channel-{side}-Codec-{what}", value) for what, value in _CODEC]
-        headers += self.caller_headers("Caller")
+        if self.has_caller:
+            headers += self.caller_headers("Caller")
         headers += [(f"variable_{name}", value) for name, value in self.variables.items()]
         return headers
 
@@ -188,6 +191,8 @@ class Channel:
         """The times and durations that CHANNEL_HANGUP_COMPLETE carries."""
         self.set("hangup_cause", self.cause)
         self.set("hangup_cause_q850", str(Q850.get(self.cause, 16)))
+        if not self.has_caller:
+            return
         self.set("digits_dialed", "none")
         at = self.times
         ends = {"start": at["created"], "profile_start": at["created"], "answer": at["answered"]}

@@ -1,4 +1,4 @@
-"""The configuration a FreeSWITCH would have after loading a tree: profiles, gateways, dialplan, global variables.
+"""The configuration a FreeSWITCH would have after loading a tree: profiles, gateways, dialplan, lists, variables.
 
 Owns: parsing the preprocessed text and giving it types. Refuses: XML that does not parse (`ConfigurationUnreadable`
 with FreeSWITCH's words, so that the old configuration stays), entities and anything from the network.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lxml import etree
 
+from fscontrol.simulator.network_lists import NetworkList, read_lists
 from fscontrol.simulator.preprocessor import preprocess
 
 _MISMATCH = re.compile(r"Opening and ending tag mismatch: .* and (\S+)")
@@ -51,6 +52,8 @@ class ProfileConfig:
     name: str
     settings: Mapping[str, str]
     gateways: tuple[GatewayConfig, ...]
+    inbound_acls: tuple[str, ...] = ()
+    """Network lists a caller must be in one of; none: everybody may call."""
 
     @property
     def sip_ip(self) -> str:
@@ -106,6 +109,7 @@ class Configuration:
     profiles: Mapping[str, ProfileConfig] = field(default_factory=dict)
     contexts: Mapping[str, tuple[Extension, ...]] = field(default_factory=dict)
     modules: frozenset[str] = frozenset()
+    network_lists: Mapping[str, NetworkList] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     executed_commands: tuple[str, ...] = ()
 
@@ -135,6 +139,7 @@ def load(directory: Path, variables: Mapping[str, str]) -> Configuration:
         profiles={profile.name: profile for profile in _profiles(root)},
         contexts=_contexts(root),
         modules=frozenset(_configuration_values(root, "modules.conf", "modules/load", "module")),
+        network_lists=read_lists(root),
         variables=document.variables,
         executed_commands=document.executed_commands,
     )
@@ -176,7 +181,8 @@ def _profiles(root: etree._Element) -> Iterator[ProfileConfig]:
             param.get("name", ""): param.get("value", "") for param in profile.findall("settings/param")
         }
         gateways = tuple(_gateway(element) for element in profile.findall("gateways/gateway"))
-        yield ProfileConfig(profile.get("name", ""), settings, gateways)
+        acls = (p.get("value", "") for p in profile.findall("settings/param[@name='apply-inbound-acl']"))
+        yield ProfileConfig(profile.get("name", ""), settings, gateways, tuple(filter(None, acls)))
 
 
 def _gateway(element: etree._Element) -> GatewayConfig:

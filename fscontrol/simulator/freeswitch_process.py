@@ -6,8 +6,11 @@ id. Refuses: writing anything outside that directory, root privileges, and proce
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -23,6 +26,7 @@ from fscontrol.sofia.tree import GATEWAY_DIRECTORY, PROFILE, NodeConfig, render_
 
 _COMPLAINT = re.compile(r"\[(WARNING|ERR|CRIT|ALERT)\]")
 _LOG_LINES = 12
+_PR_SET_PDEATHSIG = 1
 
 
 def find_freeswitch(environment: Mapping[str, str]) -> str | None:
@@ -76,6 +80,7 @@ class FreeswitchProcess:
                 cwd=self.directory,
                 umask=0o077,  # FreeSWITCH writes the whole configuration, secrets included, into its log directory
                 start_new_session=True,  # an interrupt at the terminal is ours to handle, in our order
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  (one thread at this point: a prctl and nothing else)
             )
         try:
             self._wait_until_up(time.monotonic() + deadline)
@@ -180,6 +185,12 @@ class FreeswitchProcess:
         except OSError:
             return False
         return home == bytes(self.configuration_directory) and b"<profile-info>" in profile
+
+
+def _end_with_parent() -> None:
+    """Ask Linux for SIGTERM when we die: killed ourselves, we cannot end it, and it would go on registering."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _ask(connection: socket.socket, reader: FrameReader, command: commands.Command) -> bytes:

@@ -1,7 +1,7 @@
 """Inbound calls: an INVITE's text becomes a leg that runs the dialplan.
 
-Owns: what sofia does before the dialplan (variables, the gateway a Request-URI names, the context). Refuses: ACLs and
-digest; who may call is the control plane's decision.
+Owns: what sofia does before the dialplan (the wall of network lists, variables, the gateway a Request-URI names, the
+context). Refuses: digest; who may call is the control plane's decision.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from fscontrol.simulator.configuration import ProfileConfig
 from fscontrol.simulator.invite import caller, channel_variables
 from fscontrol.simulator.invite_text import Invite, InviteRefused, parse_invite, parse_uri, split_address
 from fscontrol.simulator.leg import Leg
+from fscontrol.simulator.network_lists import allows
 from fscontrol.simulator.node import Node
 
 _INBOUND_APPLICATIONS = {**APPLICATIONS, "socket": run_socket}
+_KNOWN_AT_THE_WALL = frozenset(
+    (
+        "direction", "uuid", "session_id", "sip_from_user", "sip_from_uri", "sip_from_host", "sip_from_port",
+        "video_media_flow", "audio_media_flow", "text_media_flow", "channel_name", "sip_call_id", "ep_codec_string",
+    )
+)  # fmt: skip
+"""The variables of a call that was refused for its address (run): the address is not among them."""
 
 
 def place_invite(node: Node, data: bytes, source: tuple[str, int], profile_name: str = "external") -> Leg:
@@ -34,8 +42,26 @@ def place_invite(node: Node, data: bytes, source: tuple[str, int], profile_name:
     node.calls_in += 1
     node.add_leg(leg)
     leg.statuses.append(100)
+    if profile.inbound_acls and not any(
+        allows(node.network_lists, name, source[0]) for name in profile.inbound_acls
+    ):
+        node.spawn(lambda: _refuse(leg), "an inbound leg")
+        return leg
+    _named_gateway(node, invite, leg.channel)
     node.spawn(leg.run_dialplan, "an inbound leg")
     return leg
+
+
+def _refuse(leg: Leg) -> None:
+    """sofia's answer to an address outside its lists: 403 before there is a caller's profile or a dialplan."""
+    channel = leg.channel
+    channel.has_caller = False
+    channel.variables = {
+        name: value for name, value in channel.variables.items() if name in _KNOWN_AT_THE_WALL
+    }
+    leg.node.failed_calls_in += 1  # once here and once for a channel that was never answered (run)
+    leg.respond(403)
+    leg.finish()
 
 
 def _leg(node: Node, invite: Invite, source: tuple[str, int], profile: ProfileConfig) -> Leg:
@@ -66,7 +92,6 @@ def _leg(node: Node, invite: Invite, source: tuple[str, int], profile: ProfileCo
         **channel_variables(invite, source, profile.name, profile.url, profile.sip_ip, codecs),
     }
     channel.variables["sip_invite_stamp"] = str(channel.times["created"])
-    _named_gateway(node, invite, channel)
     return Leg(node, channel, _INBOUND_APPLICATIONS, inbound=True)
 
 

@@ -241,7 +241,8 @@ class Leg:
             cancel()
         self._fire_state("CS_HANGUP")
         channel.call_state = "HANGUP"
-        channel.set("sip_hangup_disposition", self._disposition)
+        if channel.has_caller:
+            channel.set("sip_hangup_disposition", self._disposition)
         channel.set_final_variables()
         self._fire_state("CS_REPORTING")
         channel.fire("CHANNEL_HANGUP_COMPLETE")

@@ -10,7 +10,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,7 @@ from fscontrol.simulator.carriers import Carriers
 from fscontrol.simulator.configuration import Configuration, ConfigurationUnreadable, ProfileConfig, load
 from fscontrol.simulator.events import EventFactory, OutgoingEvent, Value
 from fscontrol.simulator.gateways import GatewayEvent, GatewayTable
+from fscontrol.simulator.network_lists import NetworkList
 
 if TYPE_CHECKING:
     from fscontrol.simulator.leg import Leg
@@ -74,6 +75,7 @@ class Node:
         self.variables: dict[str, str] = {"local_ip_v4": "192.0.2.2", "hostname": name, "domain": "192.0.2.2"}
         self.events = EventFactory(name, self.wall)
         self.gateways = GatewayTable(carriers, self._gateway_event)
+        self.network_lists: Mapping[str, NetworkList] = {}
         self.listeners: list[EventSink] = []
         self.legs: dict[str, Leg] = {}
         self.commands: deque[str] = deque(maxlen=MOST_COMMANDS_KEPT)
@@ -101,6 +103,10 @@ class Node:
         self.executed_commands.extend(self.configuration.executed_commands)
         self.publish("RELOADXML", ("switch_xml.c", "switch_xml_open_root", 2440))
         return "Success"
+
+    def load_network_lists(self) -> None:
+        """Take the lists as the XML has them now: at the start and at `reloadacl`, not at every reload."""
+        self.network_lists = self.configuration.network_lists
 
     def profile(self, name: str) -> ProfileConfig | None:
         """A loaded sofia profile."""

@@ -117,6 +117,7 @@ class StandIn:
         said = self._node.reload()
         if said != "Success":
             raise ConfigurationError([f"{self._config_dir}: {said}"])
+        self._node.load_network_lists()
         self._node.load_gateways()
         self._listening = self._listen()
         self._address = (self._address[0], self._listening.getsockname()[1])

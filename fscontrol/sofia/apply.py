@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import gevent
 from gevent.event import Event as Flag
 
-from fscontrol.errors import CommandRefused, DeliveryError, FscontrolError, RenderError
+from fscontrol.errors import CommandRefused, DeliveryError, FscontrolError, RenderError, SecretUnreadable
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
-from fscontrol.model.gateway import Action, Gateway, GatewayKey, gateways_of
+from fscontrol.model.gateway import Action, Gateway, GatewayKey, gateways_of, trunk_slug
 from fscontrol.sofia.deliver import GatewayFiles
 from fscontrol.sofia.plan import Plan, make_plan
 from fscontrol.sofia.registrations import Registrations
@@ -28,6 +28,7 @@ from fscontrol.sofia.render import render_gateways
 from fscontrol.sofia.status import GatewayStatus, parse_gateways, require_marked, require_started
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.base import Store
+from fscontrol.telemetry.threads import on_a_thread
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +137,14 @@ class NodeApplier:
             self._store.remove_from_ledger(self._client.name, gone - self._dying)
 
     def _prepare(self, key: str, loaded: dict[str, GatewayStatus], ledger: dict[str, GatewayKey]) -> _Work:
-        organization = self._store.organization(key)
+        try:
+            organization = self._store.organization(key)
+        except SecretUnreadable as error:
+            # What is wanted cannot be read, so nothing is done: not to the file, not to a gateway.
+            return _Work(key, NO_GENERATION, Plan(()), str(error))
         generation = organization.generation if organization else NO_GENERATION
         gateways = gateways_of(organization, self._fingerprint_key) if organization else ()
+        self._adopt(key, gateways, loaded, ledger)
         work = _Work(key, generation, make_plan(key, gateways, loaded, ledger))
         try:
             self._deliver(key, gateways)
@@ -148,18 +154,36 @@ class NodeApplier:
             log.error("gateways not delivered", extra={"organization": key, "reason": work.problem})
         return work
 
+    def _adopt(
+        self,
+        key: str,
+        gateways: tuple[Gateway, ...],
+        loaded: dict[str, GatewayStatus],
+        ledger: dict[str, GatewayKey],
+    ) -> None:
+        """Take into the ledger what is ours by its name or by our own file, when the store has lost it."""
+        ours = {gateway.name: GatewayKey(key, gateway.trunk_id) for gateway in gateways}
+        for name in self._files.gateway_names(key):
+            ours.setdefault(name, GatewayKey(key, trunk_slug(name)))
+        lost = {name: owner for name, owner in ours.items() if name in loaded and name not in ledger}
+        if lost:
+            log.warning(
+                "gateways of ours were not in the ledger", extra={"organization": key, "count": len(lost)}
+            )
+            self._store.add_to_ledger(self._client.name, lost)
+            ledger.update(lost)
+
     def _deliver(self, key: str, gateways: tuple[Gateway, ...]) -> None:
         # On a thread: rendering is CPU and fsync waits for the disk; calls in progress must not.
-        on_a_thread = gevent.get_hub().threadpool.apply
         if gateways:
             on_a_thread(lambda: self._files.write(key, render_gateways(key, gateways)))
         else:
-            on_a_thread(self._files.remove, (key,))
+            on_a_thread(lambda: self._files.remove(key))
 
     def _snapshot(self) -> dict[str, GatewayStatus]:
         answer = self._client.request(commands.all_gateways())
         if len(answer) > _LARGE_ANSWER:
-            gateways: dict[str, GatewayStatus] = gevent.get_hub().threadpool.apply(parse_gateways, (answer,))
+            gateways = on_a_thread(lambda: parse_gateways(answer))
         else:
             gateways = parse_gateways(answer)
         mine = {name: status for name, status in gateways.items() if status.profile == PROFILE}

@@ -1,7 +1,7 @@
 """Files in the directory FreeSWITCH reads.
 
 Owns: writing by temporary file, fsync and rename, mode 0600 (the XML holds passwords); naming the files that are ours;
-removing only those. Refuses: names that leave the directory, and touching a file somebody else put there.
+never removing another's. Refuses: names that leave the directory, and touching a file somebody else put there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fscontrol.errors import DeliveryError
 from fscontrol.sofia.tree import GATEWAY_DIRECTORY
 
 _OURS = re.compile(r"fscontrol-org-[A-Za-z0-9_.\-]+\.[0-9a-f]{8}\.xml")
+_GATEWAY = re.compile(r'<gateway name="([\w.\-]+)">')
 _TEMPORARY = ".new"
 _LEFT_BEHIND = re.compile(r"\.fscontrol-org-.*\.new")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_\-]")
@@ -59,20 +60,28 @@ class GatewayFiles:
                 f"cannot read the gateway file of organisation {organization}: {error}"
             ) from None
 
-    def remove(self, organization: str) -> bool:
-        """Remove an organisation's file; False when there was none."""
-        return self._unlink(self._directory / organization_file(organization))
-
-    def prune(self, organizations: set[str]) -> list[str]:
-        """Remove our files of organisations that are not in the set; returns the names removed."""
-        keep = {organization_file(organization) for organization in organizations}
+    def gateway_names(self, organization: str) -> list[str]:
+        """The gateways in what is delivered for an organisation; empty when nothing is, or it cannot be read."""
         try:
-            present = [path for path in self._directory.iterdir() if _OURS.fullmatch(path.name)]
+            return _GATEWAY.findall(self.read(organization) or "")
+        except DeliveryError:
+            return []
+
+    def organizations_unknown_to(self, organizations: set[str]) -> list[str]:
+        """The names of our files that belong to no organisation of the set."""
+        known = {organization_file(organization) for organization in organizations}
+        try:
+            return sorted(
+                p.name for p in self._directory.iterdir() if _OURS.fullmatch(p.name) and p.name not in known
+            )
         except FileNotFoundError:
             return []
         except OSError as error:
             raise DeliveryError(f"cannot list {self._directory}: {error.strerror}") from None
-        return [path.name for path in present if path.name not in keep and self._unlink(path)]
+
+    def remove(self, organization: str) -> bool:
+        """Remove an organisation's file; False when there was none."""
+        return self._unlink(self._directory / organization_file(organization))
 
     def clear_left_behind(self) -> None:
         """Remove temporary files of a process that was killed while writing; only at start, before anyone writes."""

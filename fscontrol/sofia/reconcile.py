@@ -185,9 +185,11 @@ class Reconciler:
     def start(self) -> None:
         """Clear what a killed process left behind, then begin; every node gets a full pass once it is connected."""
         self._files.clear_left_behind()
-        removed = self._files.prune(set(self._store.organization_keys()))
-        if removed:
-            log.info("removed gateway files of organisations that are gone", extra={"files": removed})
+        # Left alone: an empty or another store must not take away what FreeSWITCH works with.
+        if unknown := self._files.organizations_unknown_to(set(self._store.organization_keys())):
+            log.warning(
+                "gateway files of organisations that are not in the store", extra={"files": unknown[:20]}
+            )
         for worker in self._workers:
             worker.start()
 

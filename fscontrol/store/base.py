@@ -65,6 +65,9 @@ class Store(Protocol):
     def organization(self, key: str) -> Organization | None:
         """The organisation of that key, or None."""
 
+    def generation(self, key: str) -> int | None:
+        """The stored generation, also of an organisation that does not open; None when it is not stored."""
+
     def organization_keys(self) -> list[str]:
         """The keys of all organisations, sorted."""
 

@@ -116,6 +116,11 @@ class RedisStore(RedisOutbox):
         sealed = self._do(lambda: self._redis.get(self._key("organization", key)))
         return None if sealed is None else open_organization(str(sealed), self._vault)
 
+    def generation(self, key: str) -> int | None:
+        """See `Store`."""
+        stored = self._do(lambda: self._redis.hget(self._key("generations"), key))
+        return None if stored is None else int(str(stored))
+
     def organization_keys(self) -> list[str]:
         """See `Store`."""
         return sorted(str(key) for key in self._do(lambda: list(self._redis.hkeys(self._key("generations")))))

@@ -31,6 +31,7 @@ from fscontrol.store.base import (
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
 from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
+from fscontrol.telemetry.threads import on_a_thread
 
 _T = TypeVar("_T")
 
@@ -112,10 +113,9 @@ class SqliteStore(SqliteOutbox):
             return result
 
         try:
-            result: _T = self._writer_thread.apply(transaction)
+            return on_a_thread(transaction, self._writer_thread)
         except sqlite3.Error as error:
             raise StoreError(f"cannot write to the database {self._path}: {error}") from None
-        return result
 
     def _read(self, query: str, *values: object) -> list[tuple[str, ...]]:
         try:
@@ -161,6 +161,11 @@ class SqliteStore(SqliteOutbox):
         """See `Store`."""
         rows = self._read("SELECT document FROM organizations WHERE key = ?", key)
         return open_organization(rows[0][0], self._vault) if rows else None
+
+    def generation(self, key: str) -> int | None:
+        """See `Store`."""
+        rows = self._read("SELECT generation FROM organizations WHERE key = ?", key)
+        return int(rows[0][0]) if rows else None
 
     def organization_keys(self) -> list[str]:
         """See `Store`."""

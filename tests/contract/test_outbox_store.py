@@ -149,7 +149,7 @@ def test_two_replicas_at_once_share_without_overlap(open_one: Opener) -> None:
     queue(replicas[0], *(message(f"k{number:03}") for number in range(100)))
     workers = [gevent.spawn(claimed, replica, NOW, 7) for _ in range(10) for replica in replicas]
     gevent.joinall(workers, raise_error=True)
-    found = [one for worker in workers for one in worker.value]
+    found = [one for worker in workers for one in worker.get()]
     assert len(found) == len(set(found)) == 100
 
 

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from fscontrol.simulator.carrier import CarrierBehaviour
+from fscontrol.simulator.freeswitch_process import find_freeswitch
 from tests import switches
 from tests.bridge import API_KEY, registering
 from tests.switches import StandInSwitch
@@ -204,7 +205,7 @@ def test_doctor_finds_what_is_wrong_and_says_how_to_mend_it(tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", switches.BOTH)
 def test_the_demo_shows_the_whole_path(kind: str, tmp_path: Path) -> None:
     settings = {"FREESWITCH_BIN": "/nonexistent"} if kind == "stand-in" else {}
-    if kind == "freeswitch" and switches.find_freeswitch(os.environ) is None:
+    if kind == "freeswitch" and find_freeswitch(os.environ) is None:
         pytest.skip("no FreeSWITCH: set FREESWITCH_BIN or put `freeswitch` on PATH")
     ended = run("demo", "--once", cwd=tmp_path, **settings)
     assert ended.returncode == 0, ended.stdout + ended.stderr

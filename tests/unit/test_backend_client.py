@@ -10,6 +10,7 @@ from itertools import count
 import gevent
 import pytest
 from gevent import socket
+from gevent.server import StreamServer
 from pydantic import SecretStr
 
 from fscontrol.backend.client import LONGEST_ANSWER, BackendClient, PrewarmResult, read_prewarm
@@ -48,15 +49,14 @@ def http(body: bytes, head: str) -> Answerer:
 
 
 def silence(connection: socket.socket, _: Request) -> bool:
-    connection.recv(1)  # until the client gives up
+    connection.recv(1)  # returns when the client gives up
     return False
 
 
 def endless(connection: socket.socket, _: Request) -> bool:
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-    for _ in count():
+    while True:
         connection.sendall(b"x" * 65536)
-    return False
 
 
 def endless_headers(connection: socket.socket, _: Request) -> bool:
@@ -69,10 +69,9 @@ def endless_headers(connection: socket.socket, _: Request) -> bool:
 def drip(connection: socket.socket, _: Request) -> bool:
     """A byte now and then: no single read ever takes long."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    for _ in count():
+    while True:
         connection.sendall(b" ")
         gevent.sleep(0.02)
-    return False
 
 
 def test_a_post_says_who_what_and_once(backend: TestBackend, client: BackendClient) -> None:
@@ -155,7 +154,6 @@ def test_a_redirect_is_not_followed(backend: TestBackend, client: BackendClient,
     [
         raw(b""),
         raw(b"\x00\xff not HTTP\r\n\r\n"),
-        raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
         raw(b"HTTP/1.1 abc OK\r\n\r\n"),
         http(b'{"prewa', "Content-Length: 40"),
         http(b"ff\r\nhalf", "Transfer-Encoding: chunked"),
@@ -165,7 +163,6 @@ def test_a_redirect_is_not_followed(backend: TestBackend, client: BackendClient,
     ids=[
         "nothing",
         "noise",
-        "half-head",
         "no-status",
         "half-body",
         "half-chunk",
@@ -219,11 +216,20 @@ def test_nobody_listens_or_the_name_is_unknown() -> None:
         client.close()
 
 
-def test_tls_against_plain_http_is_said_so(backend: TestBackend) -> None:
-    client = client_of(backend.url.replace("http:", "https:"))
+# gevent leaves the socket of a failed handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls_against_plain_http_is_said_so() -> None:
+    def refuse(connection: socket.socket, _: object) -> None:
+        connection.recv(65536)  # a ClientHello, which has no end of line
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    server = StreamServer(("127.0.0.1", 0), refuse)
+    server.start()
+    client = client_of(f"https://127.0.0.1:{server.server_port}")
     with pytest.raises(BackendUnavailable, match="TLS"):
         client.post("/x", b"{}", "a:1", LONG)
     client.close()
+    server.stop(timeout=1)
 
 
 def test_an_unsendable_header_names_no_value(backend: TestBackend) -> None:

@@ -83,7 +83,7 @@ def test_messages_of_one_record_are_numbered_on() -> None:
     assert (first.sequence, second.sequence) == (5, 6)
 
 
-@pytest.mark.parametrize("sent", ["\udce9", "\ud83d", 'a"b\\', "\x00\x1f", "☎"])
+@pytest.mark.parametrize("sent", ["\udce9", "\ud83d", 'a"b\\', "\x00\x1f", "☎"], ids=ascii)
 def test_what_a_caller_sends_stays_json_and_bytes(sent: str) -> None:
     message = messages.incoming(RECORD.model_copy(update={"from_number": sent}), NOW)
     assert json.loads(message.body.encode())["from_number"] == sent

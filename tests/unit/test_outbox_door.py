@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography.fernet import Fernet
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from fscontrol.backend import messages
+from fscontrol.cli import cli
 from fscontrol.http import outbox
-from fscontrol.http.server import make_app
+from fscontrol.http.server import HttpServer, make_app
 from fscontrol.model.call import CallRecord
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
@@ -111,3 +113,30 @@ def test_the_door_is_behind_the_key(client: FlaskClient) -> None:
     client.environ_base["HTTP_AUTHORIZATION"] = "Bearer wrong"
     assert client.get("/api/outbox").status_code == 401
     assert client.post("/api/outbox/resend", json={}).status_code == 401
+
+
+def test_the_commands(store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = outbox.door(store, lambda: None, mask=False)
+    server = HttpServer("127.0.0.1", 0, make_app([door], SecretStr(KEY), 100_000))
+    server.start()
+    environment = {
+        "SIP_BRIDGE_API_KEY": KEY,
+        "FSCONTROL_HTTP": f"127.0.0.1:{server.port}",
+        "COLUMNS": "200",
+    }
+    monkeypatch.chdir(tmp_path)  # where no .env is
+
+    def run(*arguments: str) -> str:
+        result = CliRunner(env=environment).invoke(cli, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    shown = run("outbox")
+    assert "1 waiting" in shown
+    assert "2 dead" in shown
+    assert "HTTP 404" in shown
+    assert json.loads(run("outbox", "--json"))["dead"] == 2
+    assert run("outbox-resend", "c1") == "1 queued again\n"
+    assert run("outbox-resend") == "1 queued again\n"
+    assert "3 waiting" in run("outbox")
+    server.stop()

@@ -52,7 +52,7 @@ THEIRS = GatewayKey("8", "t")
             [("c", "t"), ("d", "t")],
             ["a", "b"],
             {"a": OURS, "b": OURS},
-            [(Action.REPLACED, "c", ("a", "b")), (Action.CREATED, "d", ())],
+            [(Action.REPLACED, "c", ("a", "b")), (Action.REPLACED, "d", ("a", "b"))],
         ),
     ],
 )
@@ -122,3 +122,8 @@ def test_carried_out_it_gives_what_is_wanted(
     for change in plan.changes:
         assert all(ledger[name].trunk_id == change.trunk_id for name in change.replaces)
         assert bool(change.replaces) == (change.action is Action.REPLACED)
+
+
+def test_what_several_replace_is_killed_once() -> None:
+    plan = make_plan(ORGANIZATION, [gateway("c", "t"), gateway("d", "t")], ["a", "b"], {"a": OURS, "b": OURS})
+    assert plan.to_kill == ("a", "b")

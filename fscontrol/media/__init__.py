@@ -1,0 +1,1 @@
+"""The audio between a parked call and its assistant."""

@@ -1,0 +1,249 @@
+"""A caller who stays on the line: what he is sent over SIP and RTP, and what he does meanwhile.
+
+`call` places one on either kind of switch. On the real one SIPp does the signalling and answers whatever comes, and a
+socket of ours is the telephone's ear and mouth; on the stand-in the leg itself tells what it would have sent.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import re
+import socket as plain_socket
+import struct
+import subprocess
+from pathlib import Path
+
+import gevent
+from gevent import socket
+
+from tests import sipp
+from tests.switches import Switch
+from tests.waiting import eventually, free_port
+
+_DIGITS = "0123456789*#ABCD"
+_EVENT_PAYLOAD = 101
+_FRAME = 160
+_RECEIVED = re.compile(r"message received .*?\n\n(.*?)(?=\n-{20,} \d{4}-|\Z)", re.DOTALL)
+_MODE = re.compile(r"^a=(sendonly|recvonly|inactive|sendrecv)\s*$", re.MULTILINE)
+
+
+class Caller(abc.ABC):
+    """Somebody who was answered."""
+
+    @property
+    @abc.abstractmethod
+    def requests(self) -> list[str]:
+        """What he was sent since, such as `INVITE sendonly`, `REFER sip:x@y`, `BYE`, in order."""
+
+    @property
+    @abc.abstractmethod
+    def digits(self) -> str:
+        """The DTMF he heard."""
+
+    @property
+    @abc.abstractmethod
+    def hears(self) -> bool:
+        """Whether sound reached him within the last moments."""
+
+    @abc.abstractmethod
+    def hang_up(self) -> None:
+        """Leave, if he has not yet."""
+
+    def was_sent(self, beginning: str) -> bool:
+        """Whether some request began like that."""
+        return any(request.startswith(beginning) for request in self.requests)
+
+
+class SippCaller(Caller):
+    """SIPp and a UDP socket."""
+
+    def __init__(self, switch: Switch, text: str, work: Path, source: str, hold: str) -> None:
+        work.mkdir(parents=True)
+        self._messages = work / "messages.log"
+        self._ear = socket.socket(plain_socket.AF_INET, plain_socket.SOCK_DGRAM)
+        self._ear.bind((source, 0))
+        self._loud_frames = 0
+        self._heard: list[tuple[int, int]] = []
+        scenario = work / "scenario.xml"
+        scenario.write_text(_scenario(text, self._ear.getsockname()[1], hold), "utf-8")
+        program = sipp.find_sipp()
+        assert program is not None
+        command = [program, "-sf", str(scenario), "-i", source, "-p", str(free_port(plain_socket.SOCK_DGRAM))]
+        command += ["-m", "1", "-nostdin", "-trace_msg", "-message_file", str(self._messages)]
+        command += [
+            "-trace_err",
+            "-error_file",
+            str(work / "errors.log"),
+            f"127.0.0.1:{switch.config.sip_port}",
+        ]
+        with (work / "output.log").open("wb") as output:
+            self._process = subprocess.Popen(
+                command, cwd=work, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        try:
+            port = eventually(self._far_port)
+        except AssertionError as error:
+            self.hang_up()
+            raise RuntimeError(f"not answered: {self._log()[-2000:]}") from error
+        self._greenlets = [gevent.spawn(self._listen), gevent.spawn(self._speak, port)]
+
+    @property
+    def requests(self) -> list[str]:
+        found = []
+        for message in self._received():
+            method, _, rest = message.partition(" ")
+            if method in ("INVITE", "REFER", "BYE", "INFO", "UPDATE"):
+                refer_to = re.search(r"^Refer-To: *<?([^>\r\n]*)", message, re.MULTILINE | re.IGNORECASE)
+                mode = _MODE.search(message)
+                detail = refer_to[1] if refer_to else mode[1] if mode else ""
+                found.append(f"{method} {detail}".strip())
+        return found
+
+    @property
+    def digits(self) -> str:
+        return "".join(_DIGITS[event] for event, _ in dict.fromkeys(self._heard))
+
+    @property
+    def hears(self) -> bool:
+        before = self._loud_frames
+        gevent.sleep(0.3)
+        return self._loud_frames - before > 5
+
+    def hang_up(self) -> None:
+        for greenlet in getattr(self, "_greenlets", ()):
+            greenlet.kill()
+        self._process.terminate()
+        self._process.wait(10)
+        self._ear.close()
+
+    def _log(self) -> str:
+        return (
+            self._messages.read_text("utf-8", "replace").replace("\r\n", "\n")
+            if self._messages.exists()
+            else ""
+        )
+
+    def _received(self) -> list[str]:
+        return _RECEIVED.findall(self._log())
+
+    def _far_port(self) -> int:
+        for message in self._received():
+            if message.startswith("SIP/2.0 200") and (
+                port := re.search(r"^m=audio (\d+)", message, re.MULTILINE)
+            ):
+                return int(port[1])
+        return 0
+
+    def _listen(self) -> None:
+        while True:
+            packet = self._ear.recv(2048)
+            if len(packet) < 12:
+                continue
+            payload = packet[1] & 0x7F
+            if payload == _EVENT_PAYLOAD:
+                self._heard.append((packet[12], struct.unpack("!I", packet[4:8])[0]))
+            elif payload == 0 and sum(byte not in (0xFF, 0x7F) for byte in packet[12:]) > _FRAME // 4:
+                self._loud_frames += 1
+
+    def _speak(self, port: int) -> None:
+        """A square tone of 400 Hz in µ-law, a packet each 20 ms."""
+        tone = (b"\x90" * 10 + b"\x10" * 10) * (_FRAME // 20)
+        for number in range(1 << 30):
+            head = struct.pack("!BBHII", 0x80, 0, number & 0xFFFF, (number * _FRAME) & 0xFFFFFFFF, 0x1234)
+            with contextlib.suppress(OSError):
+                self._ear.sendto(head + tone, ("127.0.0.1", port))
+            gevent.sleep(0.02)
+
+
+def _scenario(text: str, media_port: int, hold: str) -> str:
+    text, from_line, to_line = sipp.made_true(re.sub(r"m=audio \d+", f"m=audio {media_port}", text))
+    body = text.partition("\n\n")[2]
+    held_body = (
+        body.replace("c=IN IP4 127.0.0.1", "c=IN IP4 0.0.0.0") if hold == "0.0.0.0" else f"{body}\na={hold}"
+    )
+    dialog = {"from_line": from_line, "to_line": to_line}
+    held = _HOLD.format(**dialog, body=held_body) if hold else ""
+    return _SCENARIO.format(**dialog, invite=text, body=body, hold=held)
+
+
+_DIALOG = """Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]
+{from_line}
+{to_line}[peer_tag_param]
+Call-ID: [call_id]
+Contact: <sip:pbx@[local_ip]:[local_port]>
+Max-Forwards: 70"""
+_HOLD = f"""<pause milliseconds="300"/>
+  <send retrans="500"><![CDATA[
+INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+{_DIALOG}
+CSeq: 2 INVITE
+Content-Type: application/sdp
+Content-Length: [len]
+
+{{body}}
+]]></send>
+  <recv response="100" optional="true"/>
+  <recv response="200"/>
+  <send><![CDATA[
+ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+{_DIALOG}
+CSeq: 2 ACK
+Content-Length: 0
+
+]]></send>"""
+_ANSWER = """[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Contact: <sip:pbx@[local_ip]:[local_port]>"""
+_SCENARIO = f"""<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="on the line">
+  <send retrans="500"><![CDATA[
+{{invite}}
+]]></send>
+  <recv response="100" optional="true"/>
+  <recv response="180" optional="true"/>
+  <recv response="183" optional="true"/>
+  <recv response="200"/>
+  <send><![CDATA[
+ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+{_DIALOG}
+CSeq: 1 ACK
+Content-Length: 0
+
+]]></send>
+  {{hold}}
+  <label id="listen"/>
+  <recv request="INVITE" optional="true" next="reinvited"/>
+  <recv request="REFER" optional="true" next="referred"/>
+  <recv request="ACK" optional="true" next="listen"/>
+  <recv request="BYE"/>
+  <send><![CDATA[
+SIP/2.0 200 OK
+{_ANSWER}
+Content-Length: 0
+
+]]></send>
+  <nop next="end"/>
+  <label id="reinvited"/>
+  <send next="listen"><![CDATA[
+SIP/2.0 200 OK
+{_ANSWER}
+Content-Type: application/sdp
+Content-Length: [len]
+
+{{body}}
+]]></send>
+  <label id="referred"/>
+  <send next="listen"><![CDATA[
+SIP/2.0 202 Accepted
+{_ANSWER}
+Content-Length: 0
+
+]]></send>
+  <label id="end"/>
+  <timewait milliseconds="50"/>
+</scenario>
+"""
