@@ -37,7 +37,7 @@ def incoming(record: CallRecord, now: float) -> OutboxMessage:
     return _message(record, WEBHOOK_PATH, body, now)
 
 
-def status(record: CallRecord, now: float, mos: float | None = None) -> OutboxMessage:
+def status(record: CallRecord, now: float) -> OutboxMessage:
     """A call's status. What is not known is null."""
     body = {
         "call_sid": record.call_sid,
@@ -46,7 +46,7 @@ def status(record: CallRecord, now: float, mos: float | None = None) -> OutboxMe
         "duration_seconds": record.duration_seconds,
         "sip_status": record.sip_status,
         "hangup_cause": record.hangup_cause or None,
-        "mos": mos,
+        "mos": record.mos,
         "timestamp": timestamp(now),
         "sequence": record.sequence + 1,
     }

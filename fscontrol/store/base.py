@@ -19,6 +19,8 @@ from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.secrets import Vault
 
 SCHEMA_VERSION = 1
+DAYS_KEPT = 30
+"""Days that records of calls are kept, unless a setting says otherwise."""
 DEAD_LETTERS_KEPT = 10_000
 _LONGEST_ERROR = 500
 

@@ -21,6 +21,14 @@ def open_store(settings: Settings) -> Store:
         except OSError as error:
             raise StoreError(f"cannot create the directory {path.parent}: {error.strerror}") from None
         return SqliteStore(
-            path, open_vault(settings.secret_key, path.with_suffix(".key")), settings.calls_kept
+            path,
+            open_vault(settings.secret_key, path.with_suffix(".key")),
+            settings.calls_kept,
+            calls_kept_days=settings.calls_kept_days,
         )
-    return RedisStore(settings.store_url, open_vault(settings.secret_key, None), settings.calls_kept)
+    return RedisStore(
+        settings.store_url,
+        open_vault(settings.secret_key, None),
+        settings.calls_kept,
+        calls_kept_days=settings.calls_kept_days,
+    )

@@ -18,6 +18,7 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import (
+    DAYS_KEPT,
     DEAD_LETTERS_KEPT,
     Assignment,
     NodeResult,
@@ -28,6 +29,7 @@ from fscontrol.store.redis_outbox import RedisOutbox
 from fscontrol.store.secrets import Vault
 
 _T = TypeVar("_T")
+_MOST_TRIMMED = 1_000
 _SEPARATOR = "\x1f"
 """Between an organisation and a trunk id in one Redis value; control characters are refused in both."""
 
@@ -43,10 +45,12 @@ class RedisStore(RedisOutbox):
         prefix: str = "fscontrol",
         timeout: float = 5.0,
         dead_letters_kept: int = DEAD_LETTERS_KEPT,
+        calls_kept_days: int = DAYS_KEPT,
     ) -> None:
         super().__init__(dead_letters_kept)
         self._vault = vault
         self._calls_kept = calls_kept
+        self._calls_kept_seconds = calls_kept_days * 86_400
         self._prefix = prefix
         try:
             self._redis: redis.Redis = redis.Redis.from_url(
@@ -213,7 +217,11 @@ class RedisStore(RedisOutbox):
                     pipe.sadd(unfinished, sid)
                 self._queue_messages(pipe, messages)
                 pipe.zrange(finished, 0, -self._calls_kept - 1)
-                old = [str(old_sid) for old_sid in pipe.execute()[-1]]
+                # A call's own time is the clock here: the newest says what is old.
+                pipe.zrangebyscore(
+                    finished, "-inf", record.started_at - self._calls_kept_seconds, 0, _MOST_TRIMMED
+                )
+                old = [str(old_sid) for found in pipe.execute()[-2:] for old_sid in found]
             if old:
                 self._redis.delete(*(self._key("call", old_sid) for old_sid in old))
                 self._redis.zrem(by_start, *old)

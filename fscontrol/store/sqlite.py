@@ -21,6 +21,7 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import (
+    DAYS_KEPT,
     DEAD_LETTERS_KEPT,
     SCHEMA_VERSION,
     Assignment,
@@ -66,12 +67,18 @@ class SqliteStore(SqliteOutbox):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 
     def __init__(
-        self, path: Path, vault: Vault, calls_kept: int, dead_letters_kept: int = DEAD_LETTERS_KEPT
+        self,
+        path: Path,
+        vault: Vault,
+        calls_kept: int,
+        dead_letters_kept: int = DEAD_LETTERS_KEPT,
+        calls_kept_days: int = DAYS_KEPT,
     ) -> None:
         super().__init__(dead_letters_kept)
         self._path = path
         self._vault = vault
         self._calls_kept = calls_kept
+        self._calls_kept_seconds = calls_kept_days * 86_400
         self._calls_written = 0
         self._writer_thread = ThreadPool(1)
         try:
@@ -243,6 +250,9 @@ class SqliteStore(SqliteOutbox):
                     " ORDER BY started_at DESC LIMIT -1 OFFSET ?)",
                     (self._calls_kept,),
                 )
+                # A call's own time is the clock here: the newest says what is old.
+                oldest = record.started_at - self._calls_kept_seconds
+                db.execute("DELETE FROM calls WHERE is_final = 1 AND started_at < ?", (oldest,))
 
         self._write(put)
 

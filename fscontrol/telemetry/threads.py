@@ -26,7 +26,9 @@ def on_a_thread(work: Callable[[], _T], pool: ThreadPool | None = None) -> _T:
             failures.append(error)
             return []
 
-    results: list[_T] = (pool or gevent.get_hub().threadpool).apply(caught)
+    # Not `pool or …`: an idle pool has length 0 and would count as none.
+    chosen = gevent.get_hub().threadpool if pool is None else pool
+    results: list[_T] = chosen.apply(caught)
     if failures:
         raise failures[0]
     return results[0]

@@ -53,7 +53,8 @@ def test_a_whole_run_prints_no_secret(form: str, tmp_path: Path) -> None:
             answers.append(repr(running.application.settings))
             answers.append(repr(running.application.store.organization("7")))
     finally:
-        root.handlers[:], root.level = handlers, level
+        root.handlers[:] = handlers
+        root.setLevel(level)
     said = output.getvalue() + json.dumps(answers, default=repr)
     assert "organisation stored" in said
     for canary in CANARIES:

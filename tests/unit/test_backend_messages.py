@@ -48,10 +48,8 @@ def test_incoming() -> None:
 
 
 def test_status() -> None:
-    ended = {"status": CallStatus.COMPLETED, "duration_seconds": 12, "sip_status": 200}
-    message = messages.status(
-        RECORD.model_copy(update={**ended, "hangup_cause": "NORMAL_CLEARING"}), NOW, 4.1
-    )
+    ended = {"status": CallStatus.COMPLETED, "duration_seconds": 12, "sip_status": 200, "mos": 4.1}
+    message = messages.status(RECORD.model_copy(update={**ended, "hangup_cause": "NORMAL_CLEARING"}), NOW)
     assert (message.key, message.sequence, message.path) == (RECORD.call_sid, 5, "/sip-status")
     assert json.loads(message.body) == {
         "call_sid": "sip-20260430-abc123",

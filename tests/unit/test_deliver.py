@@ -125,25 +125,32 @@ def test_remove(files: GatewayFiles, directory: Path) -> None:
     assert files.read("7") is None
 
 
-def test_prune_takes_only_ours(files: GatewayFiles, directory: Path) -> None:
-    assert files.prune(set()) == []
+def test_files_of_organisations_nobody_knows_are_told_and_left(files: GatewayFiles, directory: Path) -> None:
+    assert files.organizations_unknown_to(set()) == []
     for key in ("7", "8", "a.b", "a_b"):
         files.write(key, key)
     foreign = [
         "carrier.xml",
         "fscontrol-org-7.xml",
         "fscontrol-org-7.12345678.xml.bak",
-        "fscontrol-org-7.1234567.xml",
-        "xfscontrol-org-7.12345678.xml",
-        ".fscontrol-org-9.12345678.xml.abc.new",
         "fscontrol-org-7.1234567g.xml",
     ]
     for name in foreign:
         (directory / name).write_text("theirs")
-    removed = files.prune({"8", "a.b"})
-    assert sorted(removed) == sorted([organization_file("7"), organization_file("a_b")])
-    left = {path.name for path in directory.iterdir()}
-    assert left == {*foreign, organization_file("8"), organization_file("a.b")}
+    unknown = files.organizations_unknown_to({"8", "a.b"})
+    assert unknown == sorted([organization_file("7"), organization_file("a_b")])
+    assert all((directory / name).exists() for name in (*unknown, *foreign))
+
+
+def test_the_names_of_delivered_gateways_are_read_back(files: GatewayFiles, directory: Path) -> None:
+    assert files.gateway_names("7") == []
+    files.write(
+        "7",
+        '<include>\n<gateway name="7.a.0a1b2c3d">\n</gateway>\n<gateway name="7.b.1a1b2c3d">\n</gateway>\n</include>',
+    )
+    assert files.gateway_names("7") == ["7.a.0a1b2c3d", "7.b.1a1b2c3d"]
+    (directory / organization_file("8")).write_bytes(b"\xff\xfe")
+    assert files.gateway_names("8") == []
 
 
 def test_leftovers_of_a_crash_go(files: GatewayFiles, directory: Path) -> None:
@@ -194,7 +201,7 @@ def test_a_symlink_is_replaced_and_not_followed(files: GatewayFiles, directory: 
         assert (link.read_text(), target.read_text()) == (text, "<a/>")
     link.unlink()
     link.symlink_to(target)
-    assert files.prune(set()) == [link.name]
+    assert files.organizations_unknown_to(set()) == [link.name]
     assert target.exists()
 
 
