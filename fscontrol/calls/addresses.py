@@ -30,6 +30,7 @@ _PIECE = re.compile(
 )
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _AFTER_HOST = re.compile(r"[;?]")
+_NEVER_IN_USER = re.compile(r"[\"<>]")
 _NUMBER_FOR_HOST = re.compile(r"\+?[0-9]+")
 _NO_TELEPHONY = frozenset(
     ("mailto", "http", "https", "ws", "wss", "urn", "im", "pres", "xmpp", "h323", "cid")
@@ -75,6 +76,8 @@ def _parse_one(text: str, decode: bool) -> SipAddress:
         cut = text.find(";", text.find("@") + 1)
         uri, rest = (text, "") if cut < 0 else (text[:cut], text[cut:])
     user = _user(uri.strip())
+    if _NEVER_IN_USER.search(user):  # a quote or a bracket that was never closed
+        user = ""
     if decode:
         user = unquote(user, errors="replace")
     return SipAddress(_seen(text[:LONGEST_RAW]), _seen(user), tuple(_parameters(rest)))

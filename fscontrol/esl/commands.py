@@ -16,12 +16,12 @@ from pydantic import SecretStr
 from fscontrol.errors import UnsafeArgument
 
 _GATEWAY_NAME = re.compile(r"[\w.\-]{1,120}", re.ASCII)
-_PROFILE_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
-_UUID = re.compile(r"[0-9A-Fa-f\-]{8,64}")
+PROFILE_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+UUID = re.compile(r"[0-9A-Fa-f\-]{8,64}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+@:\-]*")
 _API_NAME = re.compile(r"[a-z_0-9]{1,64}")
-_DIAL_NUMBER = re.compile(r"\+?[0-9]{1,32}")
+DIAL_NUMBER = re.compile(r"\+?[0-9]{1,32}")
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,80}")
 _IP = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
@@ -58,7 +58,7 @@ def one_line(value: str, what: str) -> str:
     return value
 
 
-def _matching(pattern: re.Pattern[str], value: str, what: str) -> str:
+def matching(pattern: re.Pattern[str], value: str, what: str) -> str:
     if not pattern.fullmatch(value):
         raise UnsafeArgument(f"not a {what}: {value[:80]!r}")
     return value
@@ -68,7 +68,7 @@ def gateway_name(name: str) -> str:
     """A name sofia takes for one gateway. `all` and `_all_` are its words for every gateway."""
     if name.lower() in ("all", "_all_"):
         raise UnsafeArgument("a gateway may not be called 'all' or '_all_'")
-    return _matching(_GATEWAY_NAME, name, "gateway name")
+    return matching(_GATEWAY_NAME, name, "gateway name")
 
 
 def auth(password: SecretStr) -> Command:
@@ -78,19 +78,19 @@ def auth(password: SecretStr) -> Command:
 
 def api(name: str, arguments: str = "") -> Command:
     """A blocking API command; its answer is an `api/response`."""
-    text = f"api {_matching(_API_NAME, name, 'API command')} {one_line(arguments, 'an API argument')}"
+    text = f"api {matching(_API_NAME, name, 'API command')} {one_line(arguments, 'an API argument')}"
     return Command(text.rstrip(" "))
 
 
 def bgapi(name: str, arguments: str, job_uuid: str) -> Command:
     """The same in the background; the result comes as BACKGROUND_JOB with the Job-UUID given."""
-    line = f"bgapi {_matching(_API_NAME, name, 'API command')} {one_line(arguments, 'an API argument')}"
-    return Command(f"{line.rstrip(' ')}\nJob-UUID: {_matching(_UUID, job_uuid, 'UUID')}")
+    line = f"bgapi {matching(_API_NAME, name, 'API command')} {one_line(arguments, 'an API argument')}"
+    return Command(f"{line.rstrip(' ')}\nJob-UUID: {matching(UUID, job_uuid, 'UUID')}")
 
 
 def subscribe(events: Iterable[str]) -> Command:
     """Ask for events as JSON: `plain` is ambiguous where a value holds `%` and two hex digits."""
-    words = [_matching(_EVENT_NAME, word, "event name") for word in events]
+    words = [matching(_EVENT_NAME, word, "event name") for word in events]
     if any(word.upper() == "ALL" for word in words):
         raise UnsafeArgument("never subscribe to all events: a slow listener is killed by FreeSWITCH")
     return Command("event json " + " ".join(words))
@@ -98,18 +98,18 @@ def subscribe(events: Iterable[str]) -> Command:
 
 def start_gateway(profile: str, name: str) -> Command:
     """Reload the XML and load this one gateway. Answers +OK for a name that does not exist: verify."""
-    profile = _matching(_PROFILE_NAME, profile, "profile name")
+    profile = matching(PROFILE_NAME, profile, "profile name")
     return api("sofia", f"profile {profile} startgw {gateway_name(name)}")
 
 
 def start_new_gateways(profile: str) -> Command:
     """Reload the XML once and load every gateway in it that is not loaded. Loaded ones are not touched."""
-    return api("sofia", f"profile {_matching(_PROFILE_NAME, profile, 'profile name')} startgw _all_")
+    return api("sofia", f"profile {matching(PROFILE_NAME, profile, 'profile name')} startgw _all_")
 
 
 def kill_gateway(profile: str, name: str) -> Command:
     """Mark one gateway for deletion; a worker removes it within a second or two."""
-    profile = _matching(_PROFILE_NAME, profile, "profile name")
+    profile = matching(PROFILE_NAME, profile, "profile name")
     return api("sofia", f"profile {profile} killgw {gateway_name(name)}")
 
 
@@ -130,7 +130,7 @@ def show_channels() -> Command:
 
 def module_exists(module: str) -> Command:
     """`true` or `false`."""
-    return api("module_exists", _matching(_VARIABLE_NAME, module, "module name"))
+    return api("module_exists", matching(_VARIABLE_NAME, module, "module name"))
 
 
 def reload_acl() -> Command:
@@ -142,13 +142,13 @@ def is_in_acl(address: str, name: str) -> Command:
     """`true` or `false`: whether a network list lets this literal address through."""
     return api(
         "acl",
-        f"{_matching(_IP, address, 'literal address')} {_matching(_VARIABLE_NAME, name, 'network list')}",
+        f"{matching(_IP, address, 'literal address')} {matching(_VARIABLE_NAME, name, 'network list')}",
     )
 
 
 def profile_status(profile: str) -> Command:
     """One sofia profile, as XML, or `Invalid Profile!`."""
-    return api("sofia", f"xmlstatus profile {_matching(_PROFILE_NAME, profile, 'profile name')}")
+    return api("sofia", f"xmlstatus profile {matching(PROFILE_NAME, profile, 'profile name')}")
 
 
 def originate_to_profile(
@@ -156,16 +156,16 @@ def originate_to_profile(
 ) -> Command:
     """Place one call through a profile to `number@host:port` and park our end: the sample call of `fscontrol demo`."""
     variables = originate_variables({"origination_uuid": uuid, "origination_caller_id_number": caller})
-    target = f"{_matching(_DIAL_NUMBER, number, 'dialled number')}@{_matching(_HOST, host, 'host')}:{port}"
+    target = f"{matching(DIAL_NUMBER, number, 'dialled number')}@{matching(_HOST, host, 'host')}:{port}"
     return bgapi(
-        "originate", f"{variables}sofia/{_matching(_PROFILE_NAME, profile, 'profile')}/{target} &park()", uuid
+        "originate", f"{variables}sofia/{matching(PROFILE_NAME, profile, 'profile')}/{target} &park()", uuid
     )
 
 
 def originate_variables(variables: Mapping[str, str]) -> str:
     """The `{name=value,…}` of an originate string. Values outside a safe alphabet are refused, not escaped."""
     parts = [
-        f"{_matching(_VARIABLE_NAME, name, 'variable name')}={_matching(_PLAIN_VALUE, value, 'variable value')}"
+        f"{matching(_VARIABLE_NAME, name, 'variable name')}={matching(_PLAIN_VALUE, value, 'variable value')}"
         for name, value in variables.items()
     ]
     return "{" + ",".join(parts) + "}"
@@ -173,7 +173,7 @@ def originate_variables(variables: Mapping[str, str]) -> str:
 
 def kill_channel(uuid: str, cause: str = "NORMAL_CLEARING") -> Command:
     """Hang up one channel."""
-    return api("uuid_kill", f"{_matching(_UUID, uuid, 'UUID')} {_matching(_VARIABLE_NAME, cause, 'cause')}")
+    return api("uuid_kill", f"{matching(UUID, uuid, 'UUID')} {matching(_VARIABLE_NAME, cause, 'cause')}")
 
 
 def connect() -> Command:
@@ -183,7 +183,7 @@ def connect() -> Command:
 
 def execute(application: str, argument: str = "") -> Command:
     """Run a dialplan application on the call of a call socket, at once in sync mode."""
-    name = _matching(_VARIABLE_NAME, application, "application name")
+    name = matching(_VARIABLE_NAME, application, "application name")
     text = f"sendmsg\ncall-command: execute\nexecute-app-name: {name}"
     if argument:
         if "${" in argument:
@@ -194,8 +194,8 @@ def execute(application: str, argument: str = "") -> Command:
 
 def set_variable(name: str, value: str) -> Command:
     """Set a channel variable from the call socket."""
-    safe_name = _matching(_VARIABLE_NAME, name, "variable name")
-    return execute("set", f"{safe_name}={_matching(_PLAIN_VALUE, value, 'variable value')}")
+    safe_name = matching(_VARIABLE_NAME, name, "variable name")
+    return execute("set", f"{safe_name}={matching(_PLAIN_VALUE, value, 'variable value')}")
 
 
 def leave() -> Command:

@@ -78,10 +78,6 @@ def parse(body: object) -> SyncDocument:
     organization_id = _organization_id(body, problems)
     generation = _generation(body.get("generation"), problems)
     name = _name(body, problems)
-    if not any(spelling.partition(".")[0] in body for spelling in _TRUNK_LISTS):
-        problems.append(
-            Problem("trunks", "is required; an empty list removes every trunk of the organisation")
-        )
     trunks = _trunks(body, problems)
     numbers = _numbers(body, problems)
     limits = _limits(body, problems)
@@ -91,7 +87,10 @@ def parse(body: object) -> SyncDocument:
     organization = Organization(
         id=organization_id, name=name, trunks=tuple(trunks), phone_numbers=tuple(numbers), **limits
     )
-    return SyncDocument(organization, generation, tuple(_warnings(organization)))
+    warnings = _warnings(organization)
+    if not any(spelling.partition(".")[0] in body for spelling in _TRUNK_LISTS):
+        warnings.insert(0, f"the push has no list of trunks ({', '.join(_TRUNK_LISTS)}): all of them are removed")
+    return SyncDocument(organization, generation, tuple(warnings))
 
 
 def _organization_id(body: Mapping[str, Any], problems: list[Problem]) -> int | str | None:
@@ -198,7 +197,7 @@ def _trunk(path: str, row: Mapping[str, Any], problems: list[Problem]) -> Trunk 
         if isinstance(host, str) and host.count(":") > 1 and not host.startswith("["):
             host = f"[{host}]"  # else the port would read as one more group of the address
         fields["gateway"] = f"{host}:{fields['port']}" if "port" in fields else host
-    elif "port" in fields and isinstance(fields["gateway"], str) and not _names_a_port(fields["gateway"]):
+    elif "port" in fields and isinstance(fields.get("gateway"), str) and not _names_a_port(fields["gateway"]):
         fields["gateway"] = f"{fields['gateway']}:{fields['port']}"
     name = fields.get("name")
     if fields.get("id") == "":

@@ -124,6 +124,18 @@ class SqliteStore(SqliteOutbox):
         except sqlite3.Error as error:
             raise StoreError(f"cannot write to the database {self._path}: {error}") from None
 
+    def _write_rows(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """One statement for many rows, in one transaction.
+
+        The cursor must not leave the writer's thread: freed on another, it resets its statement while the writer is at
+        work on the same connection, which SQLite calls misuse.
+        """
+
+        def write(db: sqlite3.Connection) -> None:
+            db.executemany(statement, rows)
+
+        self._write(write)
+
     def _read(self, query: str, *values: object) -> list[tuple[str, ...]]:
         try:
             return self._reader.execute(query, values).fetchall()
@@ -212,17 +224,17 @@ class SqliteStore(SqliteOutbox):
     def add_to_ledger(self, node: str, gateways: Mapping[str, GatewayKey]) -> None:
         """See `Store`."""
         rows = [(node, name, entry.organization, entry.trunk_id) for name, entry in gateways.items()]
-        self._write(lambda db: db.executemany("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?, ?)", rows))
+        self._write_rows("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?, ?)", rows)
 
     def remove_from_ledger(self, node: str, names: Collection[str]) -> None:
         """See `Store`."""
         rows = [(node, name) for name in names]
-        self._write(lambda db: db.executemany("DELETE FROM gateways WHERE node = ? AND name = ?", rows))
+        self._write_rows("DELETE FROM gateways WHERE node = ? AND name = ?", rows)
 
     def put_node_result(self, key: str, result: NodeResult) -> None:
         """See `Store`."""
         row = (key, result.node, result.model_dump_json())
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO node_results VALUES (?, ?, ?)", row))
+        self._write_rows("INSERT OR REPLACE INTO node_results VALUES (?, ?, ?)", [row])
 
     def node_results(self, key: str) -> list[NodeResult]:
         """See `Store`."""

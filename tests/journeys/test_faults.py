@@ -140,9 +140,9 @@ def test_a_body_over_the_limit_is_413_chunked_or_not(idle: Bridge) -> None:
     assert fits.startswith(b"HTTP/1.1 200"), fits
 
 
-def test_nothing_in_the_list_of_trunks_is_not_the_same_as_no_list(idle: Bridge) -> None:
-    assert idle.sync({"organization_id": 7, "trunkss": []})[1]["problems"][0]["path"] == "trunks"
-    assert idle.sync({"organization_id": 7, "sip_trunk_config": None})[0] == 200
+def test_a_push_without_a_list_of_trunks_is_warned_of(idle: Bridge) -> None:
+    assert "no list of trunks" in idle.sync({"organization_id": 7, "trunkss": []})[1]["warnings"][0]
+    assert idle.sync({"organization_id": 7, "sip_trunk_config": None})[1]["warnings"] == []
 
 
 def test_an_empty_flow_answers_nobody(idle: Bridge) -> None:

@@ -28,6 +28,10 @@ class Shelf:
         gevent.sleep(0)
         return self.stored.get(key)
 
+    def generation(self, key: str) -> int | None:
+        stored = self.organization(key)
+        return None if stored is None else stored.generation
+
     def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
         gevent.sleep(0)
         old = self.stored.get(organization.key)
