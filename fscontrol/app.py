@@ -33,6 +33,9 @@ from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import explain, observe, organizations, outbox, sync
 from fscontrol.http.server import HttpServer, make_app
+from fscontrol.media.relay import Relay, RelaySettings
+from fscontrol.media.stream import Deadlines
+from fscontrol.model.call import CallStatus
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.settings import Settings
 from fscontrol.sofia.deliver import GatewayFiles
@@ -105,6 +108,7 @@ class Application:
         self.outbox = make_outbox(settings, self.store, self.backend, rng.random) if self.backend else None
         announcer = Announcer(messages.incoming, messages.status, self.outbox.wake) if self.outbox else None
         self.book = CallBook(self.store, self.limits, announcer, time.time, mask=settings.mask_numbers)
+        self.relay = Relay(_relay_settings(settings), self.book) if settings.stream_url else None
         self.organizations = Organizations(self.store, self._organization_changed)
         inbound = InboundCalls(
             self.ways,
@@ -134,6 +138,8 @@ class Application:
         self.book.start()
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
         self.reconciler.start()
+        if self.relay:
+            self.relay.start()
         self.nodes.start()
         _bind("FSCONTROL_HTTP", str(self.settings.http), self.http)
         log.info(
@@ -144,6 +150,8 @@ class Application:
         """Stop taking work, finish what is under way, release everything."""
         self.http.stop()
         self.call_socket.stop()
+        if self.relay:
+            self.relay.stop()  # the calls stay parked in FreeSWITCH
         self.reconciler.stop()
         self.nodes.stop()
         self.sources.stop()
@@ -180,6 +188,10 @@ class Application:
         for name in ("sofia::gateway_state", "sofia::gateway_delete"):
             node.on_event(name, lambda event, node=node.name: self.registrations.take_event(node, event))  # type: ignore[misc]
         node.on_event("CHANNEL_HANGUP_COMPLETE", self.book.hung_up)
+        if relay := self.relay:
+            node.on_event("CHANNEL_PARK", lambda event: relay.parked(node, event))
+            node.on_event("CHANNEL_HANGUP_COMPLETE", relay.hung_up)
+            node.on_event("DTMF", relay.dtmf)
         node.on_down(lambda: self.registrations.lost(node.name))
         node.on_up(lambda: self._compare_calls_soon(node))
 
@@ -190,6 +202,9 @@ class Application:
         asked_at = time.time()
         try:
             self.book.compare_with_channels(node.name, node.request(commands.show_channels()), asked_at)
+            for record in self.book.active:
+                if self.relay and record.node == node.name and record.status is CallStatus.IN_PROGRESS:
+                    self.relay.take_over(node, record.call_sid)
         except EslError as error:
             log.warning("calls not compared", extra={"node": node.name, "reason": str(error)})
 
@@ -200,9 +215,14 @@ class Application:
         return switchname if switchname in names or len(names) > 1 else names[0]
 
 
+def _relay_settings(settings: Settings) -> RelaySettings:
+    deadlines = Deadlines(settings.stream_first_audio_seconds, settings.stream_idle_seconds)
+    return RelaySettings(settings.stream_url, settings.stream_key, settings.stream_open_seconds, deadlines)
+
+
 def _conceal_secrets(settings: Settings) -> None:
     given = (settings.api_key, settings.esl_password, settings.secret_key)
-    for secret in (*given, settings.backend_key, settings.backend_secret):
+    for secret in (*given, settings.backend_key, settings.backend_secret, settings.stream_key):
         conceal(secret.get_secret_value())
     for url in (settings.store_url, settings.backend_url):
         conceal(unquote(urlsplit(url).password or ""))

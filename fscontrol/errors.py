@@ -10,6 +10,8 @@ FscontrolError                      internal
 │   ├── NotFound                    not_found
 │   ├── MethodNotAllowed            method_not_allowed
 │   ├── StaleGeneration             stale_generation       an older generation than the one stored
+│   ├── CallOver                    call_over              what was asked of a call that has ended
+│   ├── CallNotAnswered             call_not_answered      what only an answered call can do
 │   └── TooManyRequests             too_many_requests      `retry_after` seconds
 ├── StoreError                      store                  the store cannot be read or written
 │   └── SecretUnreadable            secret_unreadable      a stored secret does not open with the keys given
@@ -18,7 +20,11 @@ FscontrolError                      internal
 ├── BackendError                    backend                the backend we tell of calls
 │   ├── BackendUnavailable          backend_unavailable    no answer: no connection, it broke, or the deadline passed
 │   └── BackendRefused              backend_refused        it answered, and not with 2xx; `status` says with what
+├── OutsideError                    outside                a URL that somebody named
+│   ├── UrlRefused                  url_refused            it leads where we do not go, or holds too much
+│   └── UrlUnavailable              url_unavailable        no whole answer came before the deadline
 ├── MediaError                      media                  the audio between a call and its assistant
+│   ├── AudioRefused                audio_refused          what a URL holds is no audio that FreeSWITCH plays
 │   ├── StreamProtocolError         stream_protocol        a message of the assistant's that the stream does not know
 │   └── StreamUnavailable           stream_unavailable     the assistant's WebSocket cannot be opened or broke
 └── EslError                        esl                    the Event Socket
@@ -118,6 +124,18 @@ class StaleGeneration(RequestError):
     id = "stale_generation"
 
 
+class CallOver(RequestError):
+    """The call has ended; nothing can be done to it any more."""
+
+    id = "call_over"
+
+
+class CallNotAnswered(RequestError):
+    """The call has not been answered yet; only ending it is possible."""
+
+    id = "call_not_answered"
+
+
 class TooManyRequests(RequestError):
     """Over a limit; try again after `retry_after` seconds."""
 
@@ -174,10 +192,34 @@ class BackendRefused(BackendError):
         super().__init__(message)
 
 
+class OutsideError(FscontrolError):
+    """A URL named from outside could not be used."""
+
+    id = "outside"
+
+
+class UrlRefused(OutsideError):
+    """The URL leads to an address we do not go to, redirects elsewhere, or holds more than is taken."""
+
+    id = "url_refused"
+
+
+class UrlUnavailable(OutsideError):
+    """No whole answer of the URL before the deadline."""
+
+    id = "url_unavailable"
+
+
 class MediaError(FscontrolError):
     """Something went wrong with a call's audio."""
 
     id = "media"
+
+
+class AudioRefused(MediaError):
+    """What was fetched is no audio that a stock FreeSWITCH plays."""
+
+    id = "audio_refused"
 
 
 class StreamProtocolError(MediaError):

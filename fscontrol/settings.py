@@ -306,6 +306,33 @@ class Settings(BaseModel):
         "INFO", alias="FSCONTROL_LOG_LEVEL", description="Least severe level logged."
     )
 
+    stream_key: Annotated[SecretStr, AfterValidator(_header_value)] = Field(
+        SecretStr(""),
+        alias="FSCONTROL_STREAM_KEY",
+        description="Sent to the assistant's stream as Authorization: Bearer; empty: nothing is sent.",
+    )
+    stream_open_seconds: float = Field(
+        5.0,
+        alias="FSCONTROL_STREAM_OPEN_SECONDS",
+        gt=0,
+        le=60,
+        description="Deadline for the assistant's WebSocket to open.",
+    )
+    stream_first_audio_seconds: float = Field(
+        20.0,
+        alias="FSCONTROL_STREAM_FIRST_AUDIO_SECONDS",
+        gt=0,
+        le=600,
+        description="An assistant that has said nothing until then is lost, and the call is hung up.",
+    )
+    stream_idle_seconds: float = Field(
+        30.0,
+        alias="FSCONTROL_STREAM_IDLE_SECONDS",
+        gt=0,
+        le=600,
+        description="A call from which no audio has come for so long is hung up.",
+    )
+
     sip_ip: Annotated[str, AfterValidator(_ip)] = Field(
         "127.0.0.1",
         alias="FSCONTROL_SIP_IP",

@@ -20,6 +20,7 @@ _COMMANDS = {
     "explain": "fscontrol.cli.explain",
     "outbox": "fscontrol.cli.outbox",
     "outbox-resend": "fscontrol.cli.outbox",
+    "assistant-echo": "fscontrol.cli.assistant_echo",
     "doctor": "fscontrol.cli.doctor",
 }
 

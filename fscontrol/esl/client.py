@@ -84,6 +84,14 @@ class NodeClient:
         if self._greenlet is not None:
             self._greenlet.join(timeout=2 * self._timeout)
 
+    @property
+    def path(self) -> tuple[str, str]:
+        """Our address and the node's, as their connection uses them. Raises `NodeUnreachable`."""
+        if not self.connected:
+            raise NodeUnreachable(f"node {self.name} is unreachable: {self.last_error}")
+        connection = self._links[0].sock
+        return str(connection.getsockname()[0]), str(connection.getpeername()[0])
+
     def wait_connected(self, timeout: float) -> bool:
         """Wait until connected; False when it did not happen in time."""
         return bool(self._changed.wait(timeout)) and self.connected

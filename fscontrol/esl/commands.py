@@ -27,7 +27,7 @@ _IP = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
 
 REGISTRATION_EVENTS = ("CUSTOM", "sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
-CALL_EVENTS = ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE", "BACKGROUND_JOB", "HEARTBEAT")
+CALL_EVENTS = ("CHANNEL_PARK", "CHANNEL_HANGUP_COMPLETE", "DTMF", "BACKGROUND_JOB", "HEARTBEAT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,25 @@ def originate_variables(variables: Mapping[str, str]) -> str:
         for name, value in variables.items()
     ]
     return "{" + ",".join(parts) + "}"
+
+
+def unicast(uuid: str, *, local_ip: str, remote_ip: str, remote_port: int) -> Command:
+    """Send a parked call's audio to `remote_ip:remote_port` and play what comes back; FreeSWITCH takes a free port."""
+    lines = (
+        f"sendmsg {matching(UUID, uuid, 'UUID')}",
+        "call-command: unicast",
+        f"local-ip: {matching(_IP, local_ip, 'IP address')}",
+        "local-port: 0",
+        f"remote-ip: {matching(_IP, remote_ip, 'IP address')}",
+        f"remote-port: {remote_port}",
+        "transport: udp",
+    )
+    return Command("\n".join(lines))
+
+
+def park_again(uuid: str) -> Command:
+    """Send an answered call to the parking extension anew; whatever it was doing there ends, its stream too."""
+    return api("uuid_transfer", f"{matching(UUID, uuid, 'UUID')} park XML fscontrol")
 
 
 def kill_channel(uuid: str, cause: str = "NORMAL_CLEARING") -> Command:

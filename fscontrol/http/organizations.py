@@ -41,7 +41,7 @@ def door(
         organization = organizations.get(key)
         numbers = [number.model_dump(mode="json") for number in organization.phone_numbers]
         trunks = [
-            trunk.model_dump(mode="json", by_alias=True, exclude={"password"})
+            trunk.model_dump(mode="json", by_alias=True, exclude={"password", "api_bearer_token"})
             for trunk in organization.trunks
         ]
         gateways = [

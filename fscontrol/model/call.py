@@ -48,6 +48,21 @@ class Step(FrozenModel):
     detail: str = ""
 
 
+class MediaFigures(FrozenModel):
+    """What the relay saw of a call's audio. Datagrams are 20 ms each; times are milliseconds of audio."""
+
+    datagrams_in: int = 0
+    datagrams_out: int = 0
+    strangers: int = 0
+    late_frames: int = 0
+    underruns: int = 0
+    high_water_ms: int = 0
+    dropped_ms: int = 0
+    dropped_messages: int = 0
+    bad_messages: int = 0
+    reconnects: int = 0
+
+
 class CallRecord(FrozenModel):
     """A call as kept and shown. Times are seconds since the epoch."""
 
@@ -73,6 +88,7 @@ class CallRecord(FrozenModel):
     duration_seconds: int | None = None
     mos: float | None = None
     """Mean opinion score of what the caller sent; None when nothing was received."""
+    media: MediaFigures | None = None
     scopes: tuple[str, ...] = ()
     """The limits it counts in, by name, so that a restart can count it again."""
     sequence: int = 0

@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from fscontrol.model.inbound_rule import BearerToken, InboundRule, Rule, WebUrl
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?<!-)")
 # Also what XML 1.0 has no way to write: accepted here, it would be stored and could never be rendered.
@@ -215,9 +225,27 @@ class Trunk(FrozenModel):
     caller_id_numbers: tuple[Line, ...] = ()
     country_allow: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ()
     refer: bool | None = None
+    inbound_rule: Rule = InboundRule.ASSISTANT
+    reject_incoming_calls: bool = False
+    reject_sip_code: int = Field(default=603, ge=400, le=699)
+    reject_audio_url: WebUrl = ""
+    inbound_audio_url: WebUrl = ""
+    inbound_webhook_url: WebUrl = ""
+    api_bearer_token: BearerToken = SecretStr("")
+    terminate_on_hold: bool = False
     metadata: dict[str, str] = Field(default_factory=dict)
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _rule_has_what_it_needs(self) -> Self:
+        needed = {
+            InboundRule.PLAY_AND_HANGUP: "inbound_audio_url",
+            InboundRule.NOTIFY_AND_HANGUP: "inbound_webhook_url",
+        }.get(self.inbound_rule)
+        if needed is not None and not getattr(self, needed):
+            raise ValueError(f"{needed} is required when inbound_rule is {self.inbound_rule}")
+        return self
 
     def addresses(self) -> tuple[str, ...]:
         """Every `host[:port]` a gateway is made for, best first, without repetition."""

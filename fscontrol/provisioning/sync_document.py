@@ -89,7 +89,9 @@ def parse(body: object) -> SyncDocument:
     )
     warnings = _warnings(organization)
     if not any(spelling.partition(".")[0] in body for spelling in _TRUNK_LISTS):
-        warnings.insert(0, f"the push has no list of trunks ({', '.join(_TRUNK_LISTS)}): all of them are removed")
+        warnings.insert(
+            0, f"the push has no list of trunks ({', '.join(_TRUNK_LISTS)}): all of them are removed"
+        )
     return SyncDocument(organization, generation, tuple(warnings))
 
 

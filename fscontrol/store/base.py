@@ -158,6 +158,7 @@ def seal_organization(organization: Organization, vault: Vault) -> str:
     document = organization.model_dump(mode="json", by_alias=True)
     for trunk, shown in zip(organization.trunks, document["trunks"], strict=True):
         shown["password"] = trunk.password.get_secret_value()
+        shown["api_bearer_token"] = trunk.api_bearer_token.get_secret_value()
     return vault.seal(json.dumps(document, separators=(",", ":")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -20,6 +21,8 @@ from fscontrol.esl.commands import Command
 from fscontrol.esl.frames import Frame, FrameReader
 from fscontrol.simulator.carrier import Carrier, CarrierBehaviour
 from fscontrol.simulator.freeswitch_process import FreeswitchProcess, find_freeswitch
+from fscontrol.sofia.acl import CALLERS_FILE, render_callers
+from fscontrol.sofia.deliver import write_private_file
 from fscontrol.sofia.tree import PROFILE, NodeConfig
 
 pytestmark = pytest.mark.freeswitch
@@ -81,7 +84,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreeswitchProcess
         rtp_end=30100,
         decision_seconds=2,
     )
-    with FreeswitchProcess(program, config, tmp_path_factory.mktemp("freeswitch")) as process:
+    process = FreeswitchProcess(program, config, tmp_path_factory.mktemp("freeswitch"))
+    callers = render_callers([ipaddress.ip_network("127.0.0.0/8")])
+    write_private_file(process.configuration_directory / CALLERS_FILE, callers)
+    with process:
         yield process
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from fscontrol.esl.event import Event
 from fscontrol.esl.frames import Frame, FrameReader
 from fscontrol.simulator.carrier import CarrierBehaviour
 from fscontrol.simulator.server import PlacedCall, StandIn
+from fscontrol.sofia.acl import CALLERS_FILE, render_callers
 from fscontrol.sofia.tree import NodeConfig, render_tree
 from tests.unit.standin_tree import CAPTURES, DEADLINE, RawClient, gateway_xml, write_gateways, write_tree
 
@@ -351,6 +353,9 @@ def test_the_tree_we_render_carries_a_call(tmp_path: Path, listening: socket.soc
         (tmp_path / "rendered" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "rendered" / name).write_text(text)
     write_gateways(tmp_path / "rendered", gateway_xml("7.a.b", "127.0.0.1:5095"))
+    callers = render_callers([ipaddress.ip_network("127.0.0.0/8")])
+    (tmp_path / "rendered" / CALLERS_FILE).parent.mkdir()
+    (tmp_path / "rendered" / CALLERS_FILE).write_text(callers)
     with StandIn(tmp_path / "rendered", SecretStr(PASSWORD), node_name="fs9") as running:
         assert running.gateway_names() == ["7.a.b"]
         assert running.executed_commands == []
