@@ -201,7 +201,10 @@ class Application:
     def _compare_calls(self, node: NodeClient) -> None:
         asked_at = time.time()
         try:
-            self.book.compare_with_channels(node.name, node.request(commands.show_channels()), asked_at)
+            listed = node.request(commands.show_channels())
+            self.book.compare_with_channels(
+                node.name, listed, asked_at, lambda uuid: node.request(commands.channel_exists(uuid)).strip() == "true"
+            )
             for record in self.book.active:
                 if self.relay and record.node == node.name and record.status is CallStatus.IN_PROGRESS:
                     self.relay.take_over(node, record.call_sid)

@@ -241,6 +241,42 @@ class Settings(BaseModel):
         repr=False,
         description="The assistant's audio stream, a ws:// or wss:// template.",
     )
+    recordings_dir: Path = Field(
+        Path("var/recordings"),
+        alias="FSCONTROL_RECORDINGS_DIR",
+        description="Where FreeSWITCH writes recordings, CALL_SID.wav; a path as FreeSWITCH sees it.",
+    )
+    media_dir: Path = Field(
+        Path("var/media"),
+        alias="FSCONTROL_MEDIA_DIR",
+        description="Audio files that may be played; what is fetched by URL is kept in `fetched` below it (0700).",
+    )
+    allow_private_urls: bool = Field(
+        False,
+        alias="FSCONTROL_ALLOW_PRIVATE_URLS",
+        description="Whether audio and webhooks of trunks may be on loopback or in private networks.",
+    )
+    fetch_timeout_seconds: float = Field(
+        10.0,
+        alias="FSCONTROL_FETCH_TIMEOUT_SECONDS",
+        gt=0,
+        le=120,
+        description="Deadline of fetching one audio file.",
+    )
+    rule_timeout_seconds: float = Field(
+        3.0,
+        alias="FSCONTROL_RULE_TIMEOUT_SECONDS",
+        gt=0,
+        le=30,
+        description="How long a call waits for the audio or the webhook of its trunk's inbound rule.",
+    )
+    transfer_ring_seconds: int = Field(
+        30,
+        alias="FSCONTROL_TRANSFER_RING_SECONDS",
+        ge=1,
+        le=300,
+        description="How long the target of a transfer by bridge may ring before the call comes back.",
+    )
     secret_key: SecretStr = Field(
         SecretStr(""),
         alias="FSCONTROL_SECRET_KEY",
@@ -403,18 +439,7 @@ class Settings(BaseModel):
             found.append(
                 f"FSCONTROL_HTTP and FSCONTROL_CALL_SOCKET are both {self.http}; give them different ports"
             )
-        if self.backend_url and self.prewarm_timeout_seconds >= self.decision_timeout_seconds:
-            found.append(
-                "FSCONTROL_PREWARM_TIMEOUT_SECONDS must be below FSCONTROL_DECISION_TIMEOUT_SECONDS:"
-                " the routing decision waits for it"
-            )
-        addresses = [(node.host, node.port) for node in self.nodes]
-        if len(set(addresses)) != len(addresses):
-            found.append("FSCONTROL_NODES names one address twice: one FreeSWITCH would be steered as two")
-        if self.rtp_ports[0] <= self.sip_port <= self.rtp_ports[1]:
-            found.append("FSCONTROL_SIP_PORT lies within FSCONTROL_RTP_PORTS; a call's audio would take it")
-        if (self.call_socket.host, self.call_socket.port) in addresses:
-            found.append("FSCONTROL_CALL_SOCKET is the Event Socket of a node; give it a port of its own")
+        found += self._too_long_for_a_decision()
         if self.external_ip:
             try:
                 _ip(self.external_ip)
@@ -425,6 +450,16 @@ class Settings(BaseModel):
                 "FSCONTROL_SECRET_KEY is not set: replicas sharing Redis need one key to read each other's secrets"
             )
         return found
+
+    def _too_long_for_a_decision(self) -> list[str]:
+        waits = {"FSCONTROL_RULE_TIMEOUT_SECONDS": self.rule_timeout_seconds}
+        if self.backend_url:
+            waits["FSCONTROL_PREWARM_TIMEOUT_SECONDS"] = self.prewarm_timeout_seconds
+        return [
+            f"{name} must be below FSCONTROL_DECISION_TIMEOUT_SECONDS: the routing decision waits for it"
+            for name, seconds in waits.items()
+            if seconds >= self.decision_timeout_seconds
+        ]
 
     def with_(self, **changes: Any) -> Self:
         """A copy with some fields changed."""

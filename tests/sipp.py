@@ -107,13 +107,19 @@ def place(
 
 
 def made_true(invite: str) -> tuple[str, str, str]:
-    """An INVITE with SIPp's own Via, Call-ID, Contact and length, and its From and To lines."""
+    """An INVITE with SIPp's own Via, Call-ID, Contact and length, and its From and To lines.
+
+    A second Via or Contact is the test's own and stays as it is.
+    """
     head, _, body = invite.replace("\r\n", "\n").partition("\n\n")
-    lines = []
+    lines: list[str] = []
+    seen: set[str] = set()
     from_line = to_line = ""
     for line in head.split("\n"):
         name = line.partition(":")[0].lower()
-        if name == "via":
+        if name in seen and name in ("via", "contact"):
+            lines.append(line)
+        elif name == "via":
             lines.append("Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]")
         elif name == "call-id":
             lines.append("Call-ID: [call_id]")
@@ -125,6 +131,7 @@ def made_true(invite: str) -> tuple[str, str, str]:
             from_line = line if name == "from" else from_line
             to_line = line if name == "to" else to_line
             lines.append(line)
+        seen.add(name)
     return ("\n".join(lines) + "\n\n" + body).rstrip("\n"), from_line, to_line
 
 

@@ -170,16 +170,20 @@ class CallBook:
         }
         self._end(record, status_of_ending(cause, answered=record.answered_at is not None), changes)
 
-    def compare_with_channels(self, node: str, answer: str, asked_at: float) -> None:
+    def compare_with_channels(
+        self, node: str, answer: str, asked_at: float, exists: Callable[[str], bool]
+    ) -> None:
         """After a reconnect: calls whose channel is not in `show channels as json` have ended unseen.
 
-        `asked_at` (seconds since the epoch) is when the question was sent: calls that began later are not in it.
+        `asked_at` (seconds since the epoch) is when the question was sent: calls that began later are not in it. The
+        list comes from FreeSWITCH's database, which runs behind its channels by a moment, so a call that is missing
+        in it is asked for by its own name, with `exists`.
         """
         alive = channel_uuids(answer)
         known = {record.call_sid: record for record in self._store.unfinished_calls(node)}
         known |= {record.call_sid: record for record in self._active.values() if record.node == node}
         for record in known.values():
-            if record.uuid in alive:
+            if record.uuid in alive or (record.started_at < asked_at and exists(record.uuid)):
                 self._active.setdefault(record.call_sid, record)
                 self._limits.restore(record.call_sid, record.scopes)
             elif record.started_at < asked_at:

@@ -7,7 +7,7 @@ whose trunk the call came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -112,11 +112,12 @@ def decide(
     A claim that names nothing here does not stop the walk; one that names something which cannot answer is remembered,
     and its reason is given if nothing better follows (CONTRACTS.md §2).
     """
-    found = _by_text(assignments, owners)
+    asked = _Owners(owners)
+    found = _by_text(assignments, asked)
     candidates: list[Candidate] = []
     refusal: Reject | None = None
     for claim in claimed:
-        tried, outcome = _try(claim, owners, found)
+        tried, outcome = _try(claim, asked, found)
         if isinstance(outcome, Accept):
             candidates.append(_candidate(claim, tried, f"matched {outcome.number.phone_number}"))
             left = claimed[len(candidates) :]
@@ -132,41 +133,63 @@ def decide(
     return Verdict(refusal, tuple(candidates))
 
 
-_Found = dict[tuple[str, str], list[PhoneNumber]]
+_Found = dict[str, dict[str, list[PhoneNumber]]]
 
 
-def _by_text(assignments: Iterable[Assignment], owners: Iterable[TrunkSource]) -> _Found:
-    """Numbers by (organisation, text), those of other tenants left out before anything is compared."""
-    organizations = {source.organization for source in owners}
+class _Owners:
+    """The trunks a call may belong to, by organisation, and their different rules."""
+
+    def __init__(self, owners: Iterable[TrunkSource]) -> None:
+        self.of: dict[str, list[TrunkSource]] = {}
+        for source in owners:
+            self.of.setdefault(source.organization, []).append(source)
+        self.rules = tuple(dict.fromkeys(source.rules for sources in self.of.values() for source in sources))
+
+
+def _by_text(assignments: Iterable[Assignment], owners: _Owners) -> _Found:
+    """Numbers by text and organisation, those of other tenants left out before anything is compared."""
     found: _Found = {}
     for assignment in assignments:
-        if assignment.organization in organizations:
-            numbers = found.setdefault((assignment.organization, assignment.matched), [])
+        if assignment.organization in owners.of:
+            numbers = found.setdefault(assignment.matched, {}).setdefault(assignment.organization, [])
             if assignment.number not in numbers:
                 numbers.append(assignment.number)
     return found
 
 
-def _try(
-    claim: Claim, owners: Sequence[TrunkSource], found: _Found
-) -> tuple[tuple[str, ...], Accept | Reject]:
-    """One claim, form by form: the first form that fits anything decides."""
-    by_rules: dict[NumberRules, list[str]] = {}
-    for source in owners:
-        by_rules.setdefault(source.rules, forms(claim.user, source.rules))
+def _try(claim: Claim, owners: _Owners, found: _Found) -> tuple[tuple[str, ...], Accept | Reject]:
+    """One claim: what it is to each organisation, by that organisation's own trunks; for several it is nobody's."""
+    by_rules = {rules: forms(claim.user, rules) for rules in owners.rules}
     tried = tuple(dict.fromkeys(text for texts in by_rules.values() for text in texts))
-    depth = max((len(texts) for texts in by_rules.values()), default=0)
-    for rank in range(depth):
-        matches: dict[tuple[str, str], tuple[TrunkSource, PhoneNumber]] = {}
-        for source in owners:
-            texts = by_rules[source.rules]
-            for number in found.get((source.organization, texts[rank]), ()) if rank < len(texts) else ():
-                best = matches.setdefault((source.organization, number.phone_number), (source, number))
-                if number.sip_trunk_id == source.trunk_id and best[0].trunk_id != source.trunk_id:
-                    matches[source.organization, number.phone_number] = (source, number)
-        if matches:
-            return tried, _one_of(claim, list(matches.values()))
+    organizations = dict.fromkeys(organization for text in tried for organization in found.get(text, ()))
+    matches = [
+        match
+        for organization in organizations
+        for match in _first_fit(organization, owners.of[organization], by_rules, found)
+    ]
+    if matches:
+        return tried, _one_of(claim, matches)
     return tried, Reject(Reason.UNKNOWN_NUMBER, "no number of this trunk's organisations")
+
+
+def _first_fit(
+    organization: str,
+    sources: Iterable[TrunkSource],
+    by_rules: Mapping[NumberRules, list[str]],
+    found: _Found,
+) -> list[tuple[TrunkSource, PhoneNumber]]:
+    """The numbers of one organisation that the first form fits which fits any; each with the trunk it is bound to."""
+    texts_of = [(source, by_rules[source.rules]) for source in sources]
+    for rank in range(max(len(texts) for _, texts in texts_of)):
+        matches: dict[str, tuple[TrunkSource, PhoneNumber]] = {}
+        for source, texts in texts_of:
+            for number in found.get(texts[rank], {}).get(organization, ()) if rank < len(texts) else ():
+                first, _ = matches.setdefault(number.phone_number, (source, number))
+                if number.sip_trunk_id == source.trunk_id != first.trunk_id:
+                    matches[number.phone_number] = (source, number)
+        if matches:
+            return list(matches.values())
+    return []
 
 
 def _one_of(claim: Claim, matches: list[tuple[TrunkSource, PhoneNumber]]) -> Accept | Reject:

@@ -28,6 +28,7 @@ Direction = Literal["read", "write"]
 LONGEST_PLAYED_SECONDS = 600
 _DIGITS = re.compile(r"[0-9*#A-DwW]{1,64}")
 _FILE = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}){1,32}")
+_MEDIA_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}){0,7}")
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _VALUE = re.compile(r"[A-Za-z0-9_.+\-/]{0,512}")
 _SIP_URI = re.compile(
@@ -51,6 +52,11 @@ def sip_uri(uri: str) -> str:
 def file_path(path: str) -> str:
     """An absolute path that is one word everywhere and climbs nowhere."""
     return matching(_FILE, path, "plain absolute path")
+
+
+def media_file(name: str) -> str:
+    """A file's name within a directory, which it cannot leave."""
+    return matching(_MEDIA_FILE, name, "plain file name")
 
 
 def through_gateway(gateway: str, number: str) -> str:

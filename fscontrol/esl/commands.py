@@ -128,6 +128,11 @@ def show_channels() -> Command:
     return api("show", "channels as json")
 
 
+def channel_exists(uuid: str) -> Command:
+    """`true` or `false`, from the channels themselves."""
+    return api("uuid_exists", matching(UUID, uuid, "UUID"))
+
+
 def module_exists(module: str) -> Command:
     """`true` or `false`."""
     return api("module_exists", matching(_VARIABLE_NAME, module, "module name"))

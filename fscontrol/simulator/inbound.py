@@ -38,6 +38,8 @@ def place_invite(node: Node, data: bytes, source: tuple[str, int], profile_name:
     if profile is None:
         raise InviteRefused(503, f"no profile {profile_name}")
     invite = parse_invite(data)
+    if "tag=" in split_address(invite.first("To"))[2].lower():
+        raise InviteRefused(481, "a dialog nobody knows")
     leg = _leg(node, invite, source, profile)
     node.calls_in += 1
     node.add_leg(leg)
@@ -46,6 +48,11 @@ def place_invite(node: Node, data: bytes, source: tuple[str, int], profile_name:
         allows(node.network_lists, name, source[0]) for name in profile.inbound_acls
     ):
         node.spawn(lambda: _refuse(leg), "an inbound leg")
+        return leg
+    if (invite.first("Authorization") or invite.first("Proxy-Authorization")) and not profile.takes_any_credentials:
+        leg.statuses.append(407)
+        node.legs.pop(leg.channel.uuid)
+        leg.final.set()
         return leg
     _named_gateway(node, invite, leg.channel)
     node.spawn(leg.run_dialplan, "an inbound leg")
@@ -76,7 +83,7 @@ def _leg(node: Node, invite: Invite, source: tuple[str, int], profile: ProfileCo
             network_addr=who.network_addr,
             destination=who.destination,
             context=profile.settings.get("context", "") or "default",
-            channel_name=who.channel_name.format(profile=profile.name),
+            channel_name=f"sofia/{profile.name}/{who.channel_uri}",
             hide_name=who.hide_name,
             hide_number=who.hide_number,
         ),

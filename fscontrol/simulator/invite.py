@@ -47,7 +47,7 @@ class Caller:
     number: str
     network_addr: str
     destination: str
-    channel_name: str
+    channel_uri: str
     hide_name: bool
     hide_number: bool
 
@@ -68,7 +68,7 @@ def caller(invite: Invite, source: tuple[str, int]) -> Caller:
         number=number,
         network_addr=source[0],
         destination=unquote(invite.uri.user) or "service",
-        channel_name=f"sofia/{{profile}}/{from_uri.uri}",
+        channel_uri=from_uri.uri,
         hide_name=hidden,
         hide_number=hidden,
     )

@@ -64,10 +64,12 @@ def test_the_profile_admits_nobody_by_itself_and_challenges_nobody() -> None:
     found = profile(NODE)
     for name, value in {
         "context": "public",
+        "apply-inbound-acl": "fscontrol_callers",
         "auth-calls": "false",
         "auth-messages": "false",
         "disable-register": "true",
         "accept-blind-reg": "false",
+        "accept-blind-auth": "true",
         "manage-presence": "false",
         "disable-transfer": "true",
         "enable-chat": "false",
@@ -187,9 +189,15 @@ def test_the_event_socket_admits_loopback_or_the_list(host: str, acl: str) -> No
     tree = render_tree(replace(NODE, esl_host=host, esl_allow=("10.1.0.0/16", "fd00::/8")))
     assert parameters(tree["autoload_configs/event_socket.conf.xml"])["apply-inbound-acl"] == acl
     lists = etree.fromstring(tree["autoload_configs/acl.conf.xml"].encode())
-    (only,) = lists.iter("list")
-    assert (only.get("name"), only.get("default")) == ("fscontrol_esl", "deny")
-    assert [node.get("cidr") for node in only] == ["127.0.0.0/8", "::1/128", "10.1.0.0/16", "fd00::/8"]
+    event_socket, callers = lists.iter("list")
+    assert (event_socket.get("name"), event_socket.get("default")) == ("fscontrol_esl", "deny")
+    assert (callers.get("name"), callers.get("default")) == ("fscontrol_callers", "deny")
+    assert [node.get("cidr") for node in event_socket] == [
+        "127.0.0.0/8",
+        "::1/128",
+        "10.1.0.0/16",
+        "fd00::/8",
+    ]
 
 
 def test_every_call_goes_to_the_call_socket_and_is_refused_when_nobody_decides() -> None:

@@ -1,0 +1,215 @@
+"""Control of a live call over its node's persistent connection: end, play, DTMF, hold, mute, record.
+
+Owns: what is sent for each action, and when there is nothing to do because it is so already. Refuses: what `live`
+refuses, and files outside the media directory. Transfers stand in `transfer`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from fscontrol.calls.book import CALL_SID_VARIABLE
+from fscontrol.calls.channel_state import (
+    HELD_VARIABLE,
+    MUTED_VARIABLE,
+    RECORDINGS_VARIABLE,
+)
+from fscontrol.calls.fetched_audio import FetchedAudio
+from fscontrol.calls.live import LiveCalls, Outcome
+from fscontrol.errors import CallOver, CommandRefused, FscontrolError, NotFound
+from fscontrol.esl import call_commands, commands
+from fscontrol.esl.call_commands import Direction
+from fscontrol.esl.event import Event
+from fscontrol.model.call import CallRecord
+from fscontrol.telemetry.greenlets import spawn
+
+log = logging.getLogger(__name__)
+
+Muted = Literal["caller", "assistant", "both"]
+_DIRECTIONS: dict[Muted, tuple[Direction, ...]] = {
+    "caller": ("read",),
+    "assistant": ("write",),
+    "both": ("read", "write"),
+}
+
+
+class CallControl:
+    """The actions. `has_stream` says whether an assistant's audio flows through `unicast`; `terminates_on_hold` whether
+    a call's trunk wants that; `media_dir` and `recordings_dir` are absolute, as FreeSWITCH sees them.
+    """
+
+    def __init__(
+        self,
+        calls: LiveCalls,
+        audio: FetchedAudio,
+        *,
+        media_dir: Path,
+        recordings_dir: Path,
+        has_stream: Callable[[str], bool],
+        terminates_on_hold: Callable[[CallRecord], bool],
+    ) -> None:
+        self._calls = calls
+        self._audio = audio
+        self._media_dir = media_dir
+        self._recordings_dir = recordings_dir
+        self._has_stream = has_stream
+        self._terminates_on_hold = terminates_on_hold
+
+    def terminate(self, call_sid: str, cause: str = "NORMAL_CLEARING") -> Outcome:
+        """Hang up. A call that was ended by this very action has been ended already; any other end is `CallOver`."""
+        with self._calls.lock(call_sid):
+            record = self._calls.book.get(call_sid)
+            ended_here = any(step.step == "terminate" for step in record.steps)
+            if ended_here:
+                return Outcome("the call has been ended", already=True)
+            call = self._calls.live(call_sid)
+            self._calls.tell(call, commands.kill_channel(call.uuid, cause))
+            self._calls.note(call, "terminate", "hung up", cause)
+            return Outcome("the call is ended")
+
+    def play(self, call_sid: str, *, file: str = "", url: str = "", mix: bool = False) -> Outcome:
+        """Play a file of the media directory, or the audio of a URL, in place of what plays now.
+
+        With an assistant's stream `mix` puts it over the conversation; without, caller and assistant hear no other.
+        """
+        self._calls.answered(call_sid)
+        found = self._audio.file_for(url) if url else self._media_dir / call_commands.media_file(file)
+        path = str(found)
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            if self._calls.tell(call, call_commands.file_exists(path)) != "true":
+                raise NotFound(f"FreeSWITCH finds no audio file {file or found.name!r}")
+            self._stop_playing(call)
+            if self._has_stream(call_sid):
+                self._calls.tell(call, call_commands.play_over(call.uuid, path, mix=mix))
+            else:
+                self._calls.tell(call, call_commands.play(call.uuid, path))
+            self._calls.note(call, "play", "started", file or found.name)
+        return Outcome("it is played")
+
+    def stop(self, call_sid: str) -> Outcome:
+        """End what `play` plays."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            if not self._stop_playing(call):
+                return Outcome("nothing was playing", already=True)
+            self._calls.note(call, "play", "stopped")
+            return Outcome("nothing is played any more")
+
+    def send_dtmf(self, call_sid: str, digits: str) -> Outcome:
+        """Send digits to the far end. How many goes on the record, and never which: they may be somebody's PIN."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            self._calls.tell(call, call_commands.send_dtmf(call.uuid, digits))
+            self._calls.note(call, "dtmf", "sent", f"{len(digits)} digits")
+            return Outcome("the digits are sent")
+
+    def hold(self, call_sid: str) -> Outcome:
+        """Put the far end on hold."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            if self._calls.channel(call).is_held:
+                return Outcome("the call is on hold", already=True)
+            self._calls.tell(call, call_commands.set_channel_variable(call.uuid, HELD_VARIABLE, "true"))
+            try:
+                self._calls.tell(call, call_commands.hold(call.uuid))
+            except CommandRefused:
+                self._calls.tell(call, call_commands.set_channel_variable(call.uuid, HELD_VARIABLE, ""))
+                raise
+            self._calls.note(call, "hold", "held")
+            return Outcome("the call is on hold")
+
+    def resume(self, call_sid: str) -> Outcome:
+        """Take the far end off hold."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            if not self._calls.channel(call).is_held:
+                return Outcome("the call is not on hold", already=True)
+            self._calls.tell(call, call_commands.resume(call.uuid))
+            self._calls.tell(call, call_commands.set_channel_variable(call.uuid, HELD_VARIABLE, ""))
+            self._calls.note(call, "hold", "resumed")
+            return Outcome("the call is not on hold any more")
+
+    def mute(self, call_sid: str, who: Muted = "caller") -> Outcome:
+        """Let nobody hear the caller, the assistant, or both."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            muted = self._calls.channel(call).muted
+            if muted == who:
+                return Outcome(f"muted: {who}", already=True)
+            if muted:
+                self._calls.tell(call, call_commands.unmute(call.uuid))
+            for direction in _DIRECTIONS[who]:
+                self._calls.tell(call, call_commands.mute(call.uuid, direction))
+            self._calls.tell(call, call_commands.set_channel_variable(call.uuid, MUTED_VARIABLE, who))
+            self._calls.note(call, "mute", "muted", who)
+            return Outcome(f"muted: {who}")
+
+    def unmute(self, call_sid: str) -> Outcome:
+        """Let everybody be heard."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            if not self._calls.channel(call).muted:
+                return Outcome("nobody is muted", already=True)
+            self._calls.tell(call, call_commands.unmute(call.uuid))
+            self._calls.tell(call, call_commands.set_channel_variable(call.uuid, MUTED_VARIABLE, ""))
+            self._calls.note(call, "mute", "unmuted")
+            return Outcome("nobody is muted any more")
+
+    def start_recording(self, call_sid: str) -> Outcome:
+        """Record both sides to CALL_SID.wav, a later recording of the same call to CALL_SID-2.wav and so on."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            if running := self._calls.media_bugs(call).recording:
+                return Outcome("it is being recorded", already=True, file=Path(running[0]).name)
+            number = self._calls.channel(call).recordings + 1
+            path = self._recordings_dir / f"{call_sid}{f'-{number}' if number > 1 else ''}.wav"
+            begun = call_commands.set_channel_variable(call.uuid, RECORDINGS_VARIABLE, str(number))
+            self._calls.tell(call, begun)  # first: a file that was begun is never written over
+            self._calls.tell(call, call_commands.start_recording(call.uuid, str(path)))
+            self._calls.note(call, "record", "started", path.name)
+            return Outcome("it is recorded", file=path.name)
+
+    def stop_recording(self, call_sid: str) -> Outcome:
+        """End the recording; its file is whole then. A call that ends ends it as well."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            running = self._calls.media_bugs(call).recording
+            if not running:
+                return Outcome("nothing is being recorded", already=True)
+            for path in running:
+                self._calls.tell(call, call_commands.stop_recording(call.uuid, path))
+            self._calls.note(call, "record", "stopped", Path(running[0]).name)
+            return Outcome("it is not recorded any more", file=Path(running[0]).name)
+
+    def on_hold(self, event: Event) -> None:
+        """CHANNEL_HOLD: the far end sent sendonly, inactive or 0.0.0.0 (run). Ends the call if its trunk says so."""
+        call_sid = event.variable(CALL_SID_VARIABLE)
+        if call_sid and not event.variable(HELD_VARIABLE):
+            spawn("far end held", self._far_end_held, call_sid)
+
+    def _far_end_held(self, call_sid: str) -> None:
+        try:
+            call = self._calls.live(call_sid)
+            self._calls.note(call, "far end", "put the call on hold")
+            if self._terminates_on_hold(call):
+                self._calls.note(call, "terminate_on_hold", "hanging up")
+                self._calls.tell(call, commands.kill_channel(call.uuid))
+        except (NotFound, CallOver):
+            return
+        except FscontrolError as error:
+            log.warning("a held call stays", extra={"call_sid": call_sid, "reason": str(error)})
+
+    def _stop_playing(self, call: CallRecord) -> bool:
+        """Whether anything may have been playing."""
+        over = self._calls.media_bugs(call).playing
+        for path in over:
+            self._calls.tell(call, call_commands.stop_playing_over(call.uuid, path))
+        # The name of the last application stays when it has ended: this stops what plays and, harmlessly, what did.
+        played = self._calls.channel(call).application == "playback"
+        if played:
+            self._calls.tell(call, call_commands.stop_playing(call.uuid))
+        return bool(over) or played

@@ -1,0 +1,77 @@
+"""Everything that acts on live calls, put together from the settings; the composition root asks for it once.
+
+Owns: how the parts fit, and what of an organisation they look up in the store. Refuses: rules of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fscontrol.backend.outside import Outside
+from fscontrol.calls.book import CallBook
+from fscontrol.calls.control import CallControl
+from fscontrol.calls.fetched_audio import FetchedAudio
+from fscontrol.calls.live import LiveCalls
+from fscontrol.calls.rule_actions import RuleActions
+from fscontrol.calls.transfer import CallTransfer, outbound_gateways
+from fscontrol.esl.client import NodeClient
+from fscontrol.esl.nodes import Nodes
+from fscontrol.model.call import CallRecord
+from fscontrol.model.organization import Organization
+from fscontrol.settings import Settings
+from fscontrol.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What acts on a live call, and what carries out a trunk's inbound rule before there is one."""
+
+    control: CallControl
+    transfer: CallTransfer
+    rules: RuleActions
+
+    def follow(self, node: NodeClient) -> None:
+        """Take the events of a node that concern them."""
+        node.on_event("CHANNEL_HOLD", self.control.on_hold)
+        node.on_event("CHANNEL_BRIDGE", self.transfer.on_bridge)
+        node.on_event("CHANNEL_PARK", self.transfer.on_park)
+
+
+def make_controls(
+    settings: Settings,
+    store: Store,
+    book: CallBook,
+    nodes: Nodes,
+    profile: str,
+    has_stream: Callable[[str], bool],
+) -> Controls:
+    """`profile` is the sofia profile for SIP URIs; `has_stream` says whether a call's assistant is on `unicast`."""
+    calls = LiveCalls(book, nodes, time.time)
+    outside = Outside(allow_private=settings.allow_private_urls)
+    media_dir = settings.media_dir.absolute()
+    audio = FetchedAudio(media_dir / "fetched", outside, settings.fetch_timeout_seconds, time.monotonic)
+
+    def organization(call: CallRecord) -> Organization | None:
+        return None if call.organization_id is None else store.organization(str(call.organization_id))
+
+    def gateways_for(call: CallRecord) -> list[str]:
+        found = organization(call)
+        return [] if found is None else outbound_gateways(found, store.fingerprint_key())
+
+    def terminates_on_hold(call: CallRecord) -> bool:
+        found = organization(call)
+        trunks = () if found is None else found.trunks
+        return any(trunk.id == call.trunk_id and trunk.terminate_on_hold for trunk in trunks)
+
+    control = CallControl(
+        calls,
+        audio,
+        media_dir=media_dir,
+        recordings_dir=settings.recordings_dir.absolute(),
+        has_stream=has_stream,
+        terminates_on_hold=terminates_on_hold,
+    )
+    transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds)
+    return Controls(control, transfer, RuleActions(audio, outside, settings.rule_timeout_seconds, time.time))

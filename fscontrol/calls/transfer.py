@@ -1,0 +1,156 @@
+"""Transferring a live call: by REFER, or by a bridge to a number over the organisation's trunks or to a SIP URI.
+
+Owns: which gateways a number may go out by, and following a transfer to its end. Refuses: losing the call; a far end
+that refuses REFER stays in it, and a bridge that nobody answers brings it back to its parking place and its assistant.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import gevent
+
+from fscontrol.calls.book import CALL_SID_VARIABLE
+from fscontrol.calls.channel_state import TRANSFER_VARIABLE
+from fscontrol.calls.live import LiveCalls, Outcome
+from fscontrol.errors import CallOver, CommandRefused, FscontrolError, InvalidDocument, NotFound, Problem
+from fscontrol.esl import call_commands, commands
+from fscontrol.esl.event import Event
+from fscontrol.model.call import CallRecord
+from fscontrol.model.gateway import gateways_of
+from fscontrol.model.organization import Organization
+from fscontrol.telemetry.greenlets import spawn
+
+log = logging.getLogger(__name__)
+
+REFER_SECONDS = 10.0
+"""How long the far end may take to answer REFER."""
+FOLLOWED_SECONDS = 60.0
+"""How long it may take to tell how the transfer went (NOTIFY, RFC 3515 §2.4.4)."""
+MOST_TARGETS = 10
+_POLL_SECONDS = 0.1
+_CONTINUE = "sip_refer_continue_after_reply"
+_ANSWER_TO_REFER = "sip_refer_status_code"
+_ANSWER_OF_TARGET = "sip_refer_target_status_code"
+
+
+def outbound_gateways(organization: Organization, fingerprint_key: bytes) -> list[str]:
+    """The gateways a call of the organisation may go out by, best first; a trunk's own order within its priority."""
+    open_trunks = [trunk for trunk in organization.enabled_trunks if trunk.outbound_enabled]
+    priority = {trunk.id: trunk.priority for trunk in open_trunks}
+    usable = [gw for gw in gateways_of(organization, fingerprint_key) if gw.trunk_id in priority]
+    return [gateway.name for gateway in sorted(usable, key=lambda gateway: priority[gateway.trunk_id])]
+
+
+class CallTransfer:
+    """`gateways_for` names the gateways a call may go out by, best first; SIP URIs go out by `profile`."""
+
+    def __init__(
+        self,
+        calls: LiveCalls,
+        gateways_for: Callable[[CallRecord], Sequence[str]],
+        profile: str,
+        ring_seconds: int,
+    ) -> None:
+        self._calls = calls
+        self._gateways_for = gateways_for
+        self._profile = profile
+        self._ring_seconds = ring_seconds
+
+    def refer(self, call_sid: str, uri: str) -> Outcome:
+        """Ask the far end to call `uri` itself. It has accepted when this returns; `CommandRefused` when it did not."""
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            # FreeSWITCH would otherwise wait ten seconds on our command connection and hang up in any case (run).
+            for name, value in ((_CONTINUE, "true"), (_ANSWER_TO_REFER, ""), (_ANSWER_OF_TARGET, "")):
+                self._calls.tell(call, call_commands.set_channel_variable(call.uuid, name, value))
+            self._calls.tell(call, call_commands.refer(call.uuid, uri))
+            self._calls.note(call, "transfer", "REFER sent", uri)
+            try:
+                status = self._wait_for(call, _ANSWER_TO_REFER, REFER_SECONDS)
+            except CallOver:
+                return Outcome("the far end took the transfer and hung up")
+            if status is None or status >= 300:
+                said = f"answered {status}" if status else f"gave no answer within {REFER_SECONDS:g} s"
+                self._calls.note(call, "transfer", "refused", said)
+                raise CommandRefused(f"the far end {said} to the transfer; the call goes on")
+            self._calls.note(call, "transfer", "accepted", str(status))
+        spawn("follow transfer", self._follow, call)
+        return Outcome("the far end accepted the transfer")
+
+    def to_number(self, call_sid: str, number: str, caller_id: str = "") -> Outcome:
+        """Connect the call to a number over the organisation's trunks, the next one when one fails."""
+        call = self._calls.answered(call_sid)
+        gateways = list(self._gateways_for(call))[:MOST_TARGETS]
+        if not gateways:
+            raise InvalidDocument(
+                [Problem("number", "no enabled outbound trunk of the organisation can carry it")]
+            )
+        targets = [call_commands.through_gateway(gateway, number) for gateway in gateways]
+        return self._bridge(call_sid, number, targets, caller_id)
+
+    def to_uri(self, call_sid: str, uri: str, caller_id: str = "") -> Outcome:
+        """Connect the call to a SIP URI."""
+        return self._bridge(call_sid, uri, [call_commands.through_profile(self._profile, uri)], caller_id)
+
+    def on_bridge(self, event: Event) -> None:
+        """CHANNEL_BRIDGE: the target of a transfer answered."""
+        if event.variable(TRANSFER_VARIABLE) and (call_sid := event.variable(CALL_SID_VARIABLE)):
+            self._note(call_sid, "connected")
+
+    def on_park(self, event: Event) -> None:
+        """CHANNEL_PARK: with a transfer under way it has failed, and the call is back."""
+        if event.variable(TRANSFER_VARIABLE) and (call_sid := event.variable(CALL_SID_VARIABLE)):
+            cause = (
+                event.variable("last_bridge_hangup_cause") or event.variable("originate_disposition") or ""
+            )
+            spawn("transfer failed", self._came_back, call_sid, cause)
+
+    def _bridge(self, call_sid: str, where: str, targets: Sequence[str], caller_id: str) -> Outcome:
+        with self._calls.lock(call_sid):
+            call = self._calls.answered(call_sid)
+            command = call_commands.bridge(call.uuid, targets, self._ring_seconds, caller_id)
+            marked = call_commands.set_channel_variable(call.uuid, TRANSFER_VARIABLE, "true")
+            self._calls.tell(call, marked)
+            self._calls.note(call, "transfer", "bridging", where)
+            self._calls.tell(call, command)
+            return Outcome("the call is being connected")
+
+    def _wait_for(self, call: CallRecord, variable: str, seconds: float) -> int | None:
+        """The final SIP status in a variable, or None when none came in time. Raises `CallOver`."""
+        for _ in range(round(seconds / _POLL_SECONDS)):
+            text = self._calls.tell(call, call_commands.get_channel_variable(call.uuid, variable)).strip()
+            if text.isdigit() and int(text) >= 200:
+                return int(text)
+            gevent.sleep(_POLL_SECONDS)
+        return None
+
+    def _follow(self, call: CallRecord) -> None:
+        """Until the far end says how it went; most hang up by themselves then, and the others are helped."""
+        try:
+            status = self._wait_for(call, _ANSWER_OF_TARGET, FOLLOWED_SECONDS)
+            if status is None or status >= 300:
+                said = f"its target answered {status}" if status else "nothing was heard of it"
+                self._calls.note(call, "transfer", "failed", f"{said}; the call goes on")
+                return
+            self._calls.note(call, "transfer", "connected", str(status))
+            self._calls.tell(call, commands.kill_channel(call.uuid, "BLIND_TRANSFER"))
+        except CallOver:
+            self._note(call.call_sid, "the far end hung up")
+        except FscontrolError as error:
+            log.warning("transfer not followed", extra={"call_sid": call.call_sid, "reason": str(error)})
+
+    def _came_back(self, call_sid: str, cause: str) -> None:
+        try:
+            call = self._calls.live(call_sid)
+            self._calls.note(call, "transfer", "failed", f"{cause}; the call is back")
+            self._calls.tell(call, call_commands.set_channel_variable(call.uuid, TRANSFER_VARIABLE, ""))
+        except FscontrolError as error:
+            log.info("a failed transfer's call", extra={"call_sid": call_sid, "reason": str(error)})
+
+    def _note(self, call_sid: str, decision: str) -> None:
+        try:
+            self._calls.note(self._calls.book.get(call_sid), "transfer", decision)
+        except NotFound:
+            log.warning("a transferred call is not in the book", extra={"call_sid": call_sid})

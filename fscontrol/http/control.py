@@ -1,0 +1,185 @@
+"""`POST /api/calls/{call_sid}/…`: what can be done to a live call; and `POST /api/v1/calls/{call_sid}/terminate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from flask import Blueprint, Response, jsonify, request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fscontrol.calls.control import CallControl
+from fscontrol.calls.live import Outcome
+from fscontrol.calls.transfer import CallTransfer
+from fscontrol.errors import CallOver, InvalidDocument, MalformedBody, Problem, UnsafeArgument
+from fscontrol.esl import call_commands
+from fscontrol.http import body
+from fscontrol.model.inbound_rule import WebUrl
+
+Cause = Literal[
+    "NORMAL_CLEARING",
+    "USER_BUSY",
+    "CALL_REJECTED",
+    "NO_ANSWER",
+    "NORMAL_TEMPORARY_FAILURE",
+    "UNALLOCATED_NUMBER",
+    "MANAGER_REQUEST",
+]
+
+
+def _checked(check: Callable[[str], str], words: str) -> AfterValidator:
+    """A field that becomes part of a command: what the command would refuse is a problem of the document."""
+
+    def validate(value: str) -> str:
+        try:
+            return check(value)
+        except UnsafeArgument:
+            raise ValueError(words) from None
+
+    return AfterValidator(validate)
+
+
+Number = Annotated[str, Field(pattern=r"^\+?[0-9]{1,32}$")]
+Digits = Annotated[str, Field(pattern=r"^[0-9*#A-DwW]{1,64}$")]
+SipUri = Annotated[str, _checked(call_commands.sip_uri, "must be sip:user@host[:port][;transport=udp|tcp|tls]")]
+MediaFile = Annotated[
+    str,
+    _checked(call_commands.media_file, "must be the name of a file in the media directory: letters, digits, _ . - /"),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Nothing(_Body):
+    """An action without a choice."""
+
+
+class Terminate(_Body):
+    """Why, as FreeSWITCH calls it; after the answer the far end gets BYE in any case."""
+
+    cause: Cause = "NORMAL_CLEARING"
+
+
+class Transfer(_Body):
+    """Where to: a number by bridge, or a SIP URI by bridge or REFER."""
+
+    number: Number | None = None
+    sip_uri: SipUri | None = None
+    method: Literal["bridge", "refer"] = "bridge"
+    caller_id: Number | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.number is None) == (self.sip_uri is None):
+            raise ValueError("give number or sip_uri, one of them")
+        if self.method == "refer" and (self.sip_uri is None or self.caller_id is not None):
+            raise ValueError("method refer goes with sip_uri alone")
+        return self
+
+
+class Play(_Body):
+    """What to play: a file of the media directory or the audio of a URL."""
+
+    file: MediaFile | None = None
+    url: WebUrl | None = None
+    mix: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.file) == bool(self.url):
+            raise ValueError("give file or url, one of them")
+        return self
+
+
+class Dtmf(_Body):
+    """What to send; `w` waits half a second, `W` a whole one."""
+
+    digits: Digits
+
+
+class Mute(_Body):
+    """Who is not to be heard."""
+
+    who: Literal["caller", "assistant", "both"] = "caller"
+
+
+class Record(_Body):
+    """Whether to begin or to end it."""
+
+    action: Literal["start", "stop"]
+
+
+_B = TypeVar("_B", bound=_Body)
+
+
+def door(control: CallControl, transfer: CallTransfer) -> Blueprint:
+    """The blueprint."""
+    routes = Blueprint("control", __name__)
+
+    def act(name: str, kind: type[_B], run: Callable[[str, _B], Outcome]) -> None:
+        def view(call_sid: str) -> Response:
+            return _answer(call_sid, run(call_sid, _read(kind)))
+
+        routes.add_url_rule(f"/api/calls/<call_sid>/{name}", name, view, methods=["POST"])
+
+    act("terminate", Terminate, lambda sid, asked: control.terminate(sid, asked.cause))
+    act("transfer", Transfer, lambda sid, asked: _transfer(transfer, sid, asked))
+    act("play", Play, lambda sid, a: control.play(sid, file=a.file or "", url=a.url or "", mix=a.mix))
+    act("stop", Nothing, lambda sid, _asked: control.stop(sid))
+    act("dtmf", Dtmf, lambda sid, asked: control.send_dtmf(sid, asked.digits))
+    act("hold", Nothing, lambda sid, _asked: control.hold(sid))
+    act("resume", Nothing, lambda sid, _asked: control.resume(sid))
+    act("mute", Mute, lambda sid, asked: control.mute(sid, asked.who))
+    act("unmute", Nothing, lambda sid, _asked: control.unmute(sid))
+    act("record", Record, lambda sid, asked: _record(control, sid, asked))
+
+    @routes.post("/api/v1/calls/<call_sid>/terminate")
+    def terminate_v1(call_sid: str) -> Response:
+        # The backend's own contract (CONTRACTS.md §5): what is not going on is a bad request, however it ended.
+        try:
+            outcome = control.terminate(call_sid)
+        except CallOver as error:
+            raise MalformedBody(str(error)) from None
+        if outcome.already:
+            raise MalformedBody(f"the call {call_sid} is not ongoing")
+        return jsonify({"success": True, "message": outcome.message})
+
+    return routes
+
+
+def _transfer(transfer: CallTransfer, call_sid: str, asked: Transfer) -> Outcome:
+    if asked.number is not None:
+        return transfer.to_number(call_sid, asked.number, asked.caller_id or "")
+    uri = asked.sip_uri or ""
+    if asked.method == "refer":
+        return transfer.refer(call_sid, uri)
+    return transfer.to_uri(call_sid, uri, asked.caller_id or "")
+
+
+def _record(control: CallControl, call_sid: str, asked: Record) -> Outcome:
+    return control.start_recording(call_sid) if asked.action == "start" else control.stop_recording(call_sid)
+
+
+def _read(kind: type[_B]) -> _B:
+    """The body; none at all is an empty object."""
+    given: Any = body.json_body() if request.get_data(cache=True).strip() else {}
+    if not isinstance(given, dict):
+        raise MalformedBody("the body must be a JSON object")
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise InvalidDocument([_problem(item["loc"], item["type"], item["msg"]) for item in error.errors()]) from None
+
+
+def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> Problem:
+    words = {"missing": "is required", "extra_forbidden": "is not known here"}
+    return Problem(".".join(map(str, loc)), words.get(kind, message.removeprefix("Value error, ")))
+
+
+def _answer(call_sid: str, outcome: Outcome) -> Response:
+    answer: dict[str, Any] = {"success": True, "message": outcome.message, "already": outcome.already}
+    if outcome.file is not None:
+        answer["file"] = outcome.file
+    return jsonify({**answer, "call_sid": call_sid})
