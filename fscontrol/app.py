@@ -10,20 +10,21 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask
-from gevent import socket
 
 from fscontrol.backend import messages
 from fscontrol.backend.client import BackendClient
 from fscontrol.backend.outbox import Outbox
 from fscontrol.calls.book import Announcer, CallBook
+from fscontrol.calls.controls import make_controls
 from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls, Prewarm
 from fscontrol.calls.limits import Limits
+from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.errors import ConfigurationError, EslError
 from fscontrol.esl import commands
@@ -31,27 +32,24 @@ from fscontrol.esl.call_socket import CallSocketServer
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
-from fscontrol.http import explain, observe, organizations, outbox, sync
+from fscontrol.http import control, explain, observe, organizations, outbox, sync
 from fscontrol.http.server import HttpServer, make_app
 from fscontrol.media.relay import Relay, RelaySettings
 from fscontrol.media.stream import Deadlines
 from fscontrol.model.call import CallStatus
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.settings import Settings
+from fscontrol.sofia.acl import CallerWall
 from fscontrol.sofia.deliver import GatewayFiles
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
+from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.base import Store
 from fscontrol.store.opening import open_store
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 
 log = logging.getLogger(__name__)
-
-
-def resolve_host(name: str) -> Iterable[str]:
-    """A host's addresses by the system's resolver, off the hub. Raises OSError."""
-    return sorted({str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
 
 
 def make_backend(settings: Settings) -> BackendClient | None:
@@ -101,7 +99,7 @@ class Application:
             settings.reconcile_seconds,
             rng.random,
         )
-        self.sources = TrunkSources(self.store, resolve_host, settings.reconcile_seconds)
+        self.sources = TrunkSources(self.store, DnsResolver(), settings.reconcile_seconds)
         self.limits = Limits(time.monotonic)
         self.ways = WayFinder(self.store, self.sources)
         self.backend = make_backend(settings)
@@ -109,6 +107,7 @@ class Application:
         announcer = Announcer(messages.incoming, messages.status, self.outbox.wake) if self.outbox else None
         self.book = CallBook(self.store, self.limits, announcer, time.time, mask=settings.mask_numbers)
         self.relay = Relay(_relay_settings(settings), self.book) if settings.stream_url else None
+        self.controls = make_controls(settings, self.store, self.book, self.nodes, PROFILE, self._has_stream)
         self.organizations = Organizations(self.store, self._organization_changed)
         inbound = InboundCalls(
             self.ways,
@@ -126,6 +125,14 @@ class Application:
             settings.decision_timeout_seconds,
             settings.max_calls_deciding,
         )
+        self.wall = CallerWall(
+            self.nodes,
+            settings.config_dir,
+            self.sources.networks,
+            lambda: self.sources.complete,
+            enabled=settings.caller_wall == "on",
+        )
+        self.sources.on_change(self.wall.wake)
         self.http = HttpServer(settings.http.host, settings.http.port, self._http_app())
         for node in self.nodes:
             self._follow(node)
@@ -137,6 +144,7 @@ class Application:
             self.outbox.start()
         self.book.start()
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
+        self.wall.start()
         self.reconciler.start()
         if self.relay:
             self.relay.start()
@@ -153,6 +161,7 @@ class Application:
         if self.relay:
             self.relay.stop()  # the calls stay parked in FreeSWITCH
         self.reconciler.stop()
+        self.wall.stop()
         self.nodes.stop()
         self.sources.stop()
         self.book.stop()
@@ -166,15 +175,19 @@ class Application:
     def _http_app(self) -> Flask:
         timeout = self.settings.apply_timeout_seconds
         doors = [
-            sync.door(self.organizations, self.reconciler, self.registrations, timeout),
+            sync.door(self.organizations, self.reconciler, self.registrations, self.wall.settle, timeout),
             organizations.door(
                 self.organizations, self.store, self.reconciler, self.registrations, self.nodes, timeout
             ),
             observe.door(self.store, self.registrations, self.book, self.nodes),
             explain.door(self.ways),
+            control.door(self.controls.control, self.controls.transfer),
             outbox.door(self.store, self._wake_outbox, mask=self.settings.mask_numbers),
         ]
         return make_app(doors, self.settings.api_key, self.settings.max_body_bytes)
+
+    def _has_stream(self, call_sid: str) -> bool:
+        return self.relay is not None and self.relay.carries(call_sid)
 
     def _wake_outbox(self) -> None:
         if self.outbox:
@@ -187,7 +200,9 @@ class Application:
     def _follow(self, node: NodeClient) -> None:
         for name in ("sofia::gateway_state", "sofia::gateway_delete"):
             node.on_event(name, lambda event, node=node.name: self.registrations.take_event(node, event))  # type: ignore[misc]
+            node.on_event(name, lambda event, node=node.name: self.sources.take_gateway_event(node, event))  # type: ignore[misc]
         node.on_event("CHANNEL_HANGUP_COMPLETE", self.book.hung_up)
+        self.controls.follow(node)
         if relay := self.relay:
             node.on_event("CHANNEL_PARK", lambda event: relay.parked(node, event))
             node.on_event("CHANNEL_HANGUP_COMPLETE", relay.hung_up)
@@ -203,7 +218,10 @@ class Application:
         try:
             listed = node.request(commands.show_channels())
             self.book.compare_with_channels(
-                node.name, listed, asked_at, lambda uuid: node.request(commands.channel_exists(uuid)).strip() == "true"
+                node.name,
+                listed,
+                asked_at,
+                lambda uuid: node.request(commands.channel_exists(uuid)).strip() == "true",
             )
             for record in self.book.active:
                 if self.relay and record.node == node.name and record.status is CallStatus.IN_PROGRESS:

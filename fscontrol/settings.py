@@ -369,6 +369,11 @@ class Settings(BaseModel):
         description="A call from which no audio has come for so long is hung up.",
     )
 
+    caller_wall: Literal["on", "off"] = Field(
+        "on",
+        alias="FSCONTROL_CALLER_WALL",
+        description="on: FreeSWITCH refuses calls from addresses no trunk owns (403); off: we do, each with a record.",
+    )
     sip_ip: Annotated[str, AfterValidator(_ip)] = Field(
         "127.0.0.1",
         alias="FSCONTROL_SIP_IP",

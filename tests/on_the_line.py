@@ -24,6 +24,7 @@ from tests.waiting import eventually, free_port
 _DIGITS = "0123456789*#ABCD"
 _EVENT_PAYLOAD = 101
 _FRAME = 160
+_NUMBERS = itertools.count(1)
 _RECEIVED = re.compile(r"message received .*?\n\n(.*?)(?=\n-{20,} \d{4}-|\Z)", re.DOTALL)
 _MODE = re.compile(r"^a=(sendonly|recvonly|inactive|sendrecv)\s*$", re.MULTILINE)
 
@@ -47,8 +48,8 @@ class Caller(abc.ABC):
         """Whether sound reached him within the last moments."""
 
     @abc.abstractmethod
-    def hang_up(self) -> None:
-        """Leave, if he has not yet."""
+    def leave(self) -> None:
+        """Be gone."""
 
     def was_sent(self, beginning: str) -> bool:
         """Whether some request began like that."""
@@ -84,7 +85,7 @@ class SippCaller(Caller):
         try:
             port = eventually(self._far_port)
         except AssertionError as error:
-            self.hang_up()
+            self.leave()
             raise RuntimeError(f"not answered: {self._log()[-2000:]}") from error
         self._greenlets = [gevent.spawn(self._listen), gevent.spawn(self._speak, port)]
 
@@ -110,7 +111,7 @@ class SippCaller(Caller):
         gevent.sleep(0.3)
         return self._loud_frames - before > 5
 
-    def hang_up(self) -> None:
+    def leave(self) -> None:
         for greenlet in getattr(self, "_greenlets", ()):
             greenlet.kill()
         self._process.terminate()
@@ -154,6 +155,52 @@ class SippCaller(Caller):
             with contextlib.suppress(OSError):
                 self._ear.sendto(head + tone, ("127.0.0.1", port))
             gevent.sleep(0.02)
+
+
+class StandInCaller(Caller):
+    """A call placed inside the stand-in."""
+
+    def __init__(self, call: PlacedCall, hold: str) -> None:
+        self._call = call
+        if call.wait_final(15.0) != 200:
+            raise RuntimeError(f"not answered: {call.statuses}")
+        eventually(lambda: call.application == "park")
+        if hold:
+            call.hold()
+
+    @property
+    def requests(self) -> list[str]:
+        ended_by_us = self._call.variables.get("sip_hangup_disposition") == "send_bye"
+        return [*self._call.live.requests, *(["BYE"] if ended_by_us else [])]
+
+    @property
+    def digits(self) -> str:
+        return self._call.live.digits
+
+    @property
+    def hears(self) -> bool:
+        return bool(self._call.live.playing)
+
+    def leave(self) -> None:
+        self._call.hangup()
+
+
+@contextlib.contextmanager
+def call(
+    switch: Switch, number: str = "+15551230001", *, source: str = "127.0.0.1", hold: str = ""
+) -> Iterator[Caller]:
+    """A call that was answered. `hold`: he puts us on hold at once, by `sendonly`, `inactive` or `0.0.0.0`."""
+    caller: Caller
+    if isinstance(switch, StandInSwitch):
+        placed = switch.stand_in.place_call(invite(number).encode(), source=(source, 5121))
+        caller = StandInCaller(placed, hold)
+    else:
+        work = switch.work / "on_the_line" / str(next(_NUMBERS))
+        caller = SippCaller(switch, invite(number), work, source, hold)
+    try:
+        yield caller
+    finally:
+        caller.leave()
 
 
 def _scenario(text: str, media_port: int, hold: str) -> str:

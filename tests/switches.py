@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from fscontrol.simulator.carrier import CarrierBehaviour
 from fscontrol.simulator.carrier_server import UdpCarrier
 from fscontrol.simulator.freeswitch_process import FreeswitchProcess, find_freeswitch
+from fscontrol.simulator.invite_text import InviteRefused
 from fscontrol.simulator.server import StandIn
 from fscontrol.sofia.acl import CALLERS_FILE, render_callers
 from fscontrol.sofia.deliver import write_private_file, write_tree
@@ -113,7 +114,10 @@ class StandInSwitch(Switch):
         return [(sent.contact, sent.expires) for sent in self.stand_in.registers if sent.address == carrier]
 
     def call(self, invite: str, *, source: str = "127.0.0.1", talk_ms: int = 100) -> int:
-        call = self.stand_in.place_call(invite.encode(), source=(source, 5121))
+        try:
+            call = self.stand_in.place_call(invite.encode(), source=(source, 5121))
+        except InviteRefused as refused:
+            return refused.status
         status = call.wait_final(15.0)
         if status == 200:
             with contextlib.suppress(AssertionError):  # a call that nobody parks is hung up all the same

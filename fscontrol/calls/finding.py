@@ -7,10 +7,11 @@ FreeSWITCH come after.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fscontrol.calls import routing
+from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.called_number import claims
 from fscontrol.calls.media_addresses import first_not_allowed
 from fscontrol.calls.routing import Accept, Reason, Reject, Verdict
@@ -61,15 +62,7 @@ class WayFinder:
         if isinstance(owners, Reject):
             trail.note("admission", owners.reason, owners.detail)
             return Verdict(owners, ())
-        shown = ", ".join(
-            f"{source.organization}/{source.trunk_id}" for source in owners[:_MOST_OWNERS_SHOWN]
-        )
-        more = len(owners) - _MOST_OWNERS_SHOWN
-        trail.note(
-            "admission",
-            "admitted",
-            f"{asked.source_ip} belongs to {shown}{f' and {more} more' if more > 0 else ''}",
-        )
+        trail.note("admission", "admitted", f"{asked.source_ip} belongs to {_shown(owners)}")
         claimed = claims(asked.values_of, decode=asked.decode)
         assignments = self._store.assignments(routing.texts_to_look_up(claimed, owners))
         verdict = routing.decide(claimed, owners, assignments)
@@ -79,6 +72,16 @@ class WayFinder:
         number = verdict.decision.number.phone_number
         trail.note("route", "accepted", f"{verdict.decision.claim.source} names {number}")
         return Verdict(_media_allowed(verdict.decision, asked.sdp, trail), verdict.candidates)
+
+
+def _shown(owners: Sequence[TrunkSource]) -> str:
+    """Whose trunks an address is of. The record may become one tenant's: it does not name his neighbours."""
+    organizations = {source.organization for source in owners}
+    if len(organizations) > 1:
+        return f"{len(owners)} trunks of {len(organizations)} organisations"
+    names = ", ".join(f"{source.organization}/{source.trunk_id}" for source in owners[:_MOST_OWNERS_SHOWN])
+    more = len(owners) - _MOST_OWNERS_SHOWN
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _media_allowed(accept: Accept, sdp: str, trail: Trail) -> Accept | Reject:

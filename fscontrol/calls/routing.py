@@ -119,10 +119,14 @@ def decide(
     for claim in claimed:
         tried, outcome = _try(claim, asked, found)
         if isinstance(outcome, Accept):
-            candidates.append(_candidate(claim, tried, f"matched {outcome.number.phone_number}"))
-            left = claimed[len(candidates) :]
-            candidates += [_candidate(other, (), "not looked at: decided before") for other in left]
-            return Verdict(outcome, tuple(candidates))
+            mine = asked.only(outcome.source.organization)
+            told = [_told(before, mine, found) for before in claimed[: len(candidates)]]
+            told.append(
+                _candidate(claim, _try(claim, mine, found)[0], f"matched {outcome.number.phone_number}")
+            )
+            left = claimed[len(told) :]
+            told += [_candidate(other, (), "not looked at: decided before") for other in left]
+            return Verdict(outcome, tuple(told))
         candidates.append(_candidate(claim, tried, outcome.detail))
         if refusal is None and outcome.reason is not Reason.UNKNOWN_NUMBER:
             refusal = outcome
@@ -145,6 +149,10 @@ class _Owners:
             self.of.setdefault(source.organization, []).append(source)
         self.rules = tuple(dict.fromkeys(source.rules for sources in self.of.values() for source in sources))
 
+    def only(self, organization: str) -> _Owners:
+        """The same, were the others not there."""
+        return _Owners(self.of[organization])
+
 
 def _by_text(assignments: Iterable[Assignment], owners: _Owners) -> _Found:
     """Numbers by text and organisation, those of other tenants left out before anything is compared."""
@@ -161,7 +169,7 @@ def _try(claim: Claim, owners: _Owners, found: _Found) -> tuple[tuple[str, ...],
     """One claim: what it is to each organisation, by that organisation's own trunks; for several it is nobody's."""
     by_rules = {rules: forms(claim.user, rules) for rules in owners.rules}
     tried = tuple(dict.fromkeys(text for texts in by_rules.values() for text in texts))
-    organizations = dict.fromkeys(organization for text in tried for organization in found.get(text, ()))
+    organizations = dict.fromkeys(key for text in tried for key in found.get(text, ()) if key in owners.of)
     matches = [
         match
         for organization in organizations
@@ -207,6 +215,14 @@ def _one_of(claim: Claim, matches: list[tuple[TrunkSource, PhoneNumber]]) -> Acc
     if source.default_assistant_id is not None:
         return Accept(source, number, source.default_assistant_id, None, claim)
     return Reject(Reason.NOT_ASSIGNED, f"{number.phone_number} has no assistant or flow")
+
+
+def _told(claim: Claim, mine: _Owners, found: _Found) -> Candidate:
+    """A claim that decided nothing, as the record of an organisation's call tells it: without its neighbours."""
+    tried, outcome = _try(claim, mine, found)
+    # Were it accepted here, it fitted a neighbour's number as well.
+    said = "fits several numbers; never guessed" if isinstance(outcome, Accept) else outcome.detail
+    return _candidate(claim, tried, said)
 
 
 def _candidate(claim: Claim, tried: tuple[str, ...], outcome: str) -> Candidate:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "sync": "fscontrol.cli.remote",
     "gateways": "fscontrol.cli.remote",
     "calls": "fscontrol.cli.remote",
+    "call": "fscontrol.cli.control",
     "explain": "fscontrol.cli.explain",
     "outbox": "fscontrol.cli.outbox",
     "outbox-resend": "fscontrol.cli.outbox",

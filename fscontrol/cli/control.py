@@ -33,7 +33,9 @@ def _do(action: str, call_sid: str, document: dict[str, Any] | None = None) -> N
     status, answer = ControlPlane(configuration.load()).ask("POST", path, given)
     if status != 200:
         problems = [f"{item['path']}: {item['message']}".lstrip(": ") for item in answer.get("problems", ())]
-        raise click.ClickException(f"{'; '.join(problems) or answer.get('message', 'refused')} (HTTP {status})")
+        raise click.ClickException(
+            f"{'; '.join(problems) or answer.get('message', 'refused')} (HTTP {status})"
+        )
     if click.get_current_context().obj:
         click.echo(json.dumps(answer, indent=2))
         return
@@ -105,7 +107,9 @@ def resume(call_sid: str) -> None:
 
 @call.command()
 @_CALL_SID
-@click.option("--who", type=click.Choice(["caller", "assistant", "both"]), default="caller", show_default=True)
+@click.option(
+    "--who", type=click.Choice(["caller", "assistant", "both"]), default="caller", show_default=True
+)
 def mute(call_sid: str, who: str) -> None:
     """Let somebody not be heard."""
     _do("mute", call_sid, {"who": who})

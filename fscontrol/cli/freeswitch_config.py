@@ -24,6 +24,7 @@ def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
 
     Boot it with `freeswitch -conf DIRECTORY -log … -db …`. Gateways are delivered into it later, while both run.
     """
+    from fscontrol.sofia.acl import open_wall
     from fscontrol.sofia.deliver import write_tree
     from fscontrol.sofia.tree import render_tree
 
@@ -39,6 +40,7 @@ def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
     node = nodes[node_name] if node_name else settings.nodes[0]
     files = render_tree(node_config(settings, node))
     write_tree(directory, files)
+    open_wall(directory)
     click.echo(f"{len(files)} files for node {node.name} in {directory}")
 
 

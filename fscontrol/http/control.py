@@ -41,10 +41,15 @@ def _checked(check: Callable[[str], str], words: str) -> AfterValidator:
 
 Number = Annotated[str, Field(pattern=r"^\+?[0-9]{1,32}$")]
 Digits = Annotated[str, Field(pattern=r"^[0-9*#A-DwW]{1,64}$")]
-SipUri = Annotated[str, _checked(call_commands.sip_uri, "must be sip:user@host[:port][;transport=udp|tcp|tls]")]
+SipUri = Annotated[
+    str, _checked(call_commands.sip_uri, "must be sip:user@host[:port][;transport=udp|tcp|tls]")
+]
 MediaFile = Annotated[
     str,
-    _checked(call_commands.media_file, "must be the name of a file in the media directory: letters, digits, _ . - /"),
+    _checked(
+        call_commands.media_file,
+        "must be the name of a file in the media directory: letters, digits, _ . - /",
+    ),
 ]
 
 
@@ -170,7 +175,9 @@ def _read(kind: type[_B]) -> _B:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise InvalidDocument([_problem(item["loc"], item["type"], item["msg"]) for item in error.errors()]) from None
+        raise InvalidDocument(
+            [_problem(item["loc"], item["type"], item["msg"]) for item in error.errors()]
+        ) from None
 
 
 def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> Problem:

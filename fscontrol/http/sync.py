@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -22,6 +24,9 @@ from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
 
 LONGEST_WAIT = 60.0
+LONGEST_SETTLING = 5.0
+"""Seconds a push waits for the list of callers; it is tried again after that."""
+log = logging.getLogger(__name__)
 MOST_AT_ONCE = 256
 _DECIDED = frozenset(
     {GatewayState.REGED, GatewayState.FAILED, GatewayState.FAIL_WAIT, GatewayState.NOREG, GatewayState.DOWN}
@@ -29,7 +34,11 @@ _DECIDED = frozenset(
 
 
 def door(
-    organizations: Organizations, reconciler: Reconciler, registrations: Registrations, apply_timeout: float
+    organizations: Organizations,
+    reconciler: Reconciler,
+    registrations: Registrations,
+    settle_callers: Callable[[float], bool],
+    apply_timeout: float,
 ) -> Blueprint:
     """The blueprint. `apply_timeout` (seconds) is how long the nodes are waited for before the answer is 202."""
     routes = Blueprint("sync", __name__)
@@ -48,6 +57,9 @@ def door(
             stored = organizations.replace(document)
             key, generation = stored.organization.key, stored.organization.generation
             outcomes = reconciler.apply(key, generation, apply_timeout)
+            # Who may call is part of what was pushed: the answer waits until the nodes let them ask.
+            if not settle_callers(LONGEST_SETTLING):
+                log.warning("the list of callers is not in force everywhere yet", extra={"organization": key})
             if wait:
                 _await_registrations(stored.organization, outcomes, registrations, time.monotonic() + wait)
         finally:

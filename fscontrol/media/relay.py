@@ -74,6 +74,10 @@ class Relay:
         """Calls with a stream now."""
         return len(self._streams)
 
+    def carries(self, call_sid: str) -> bool:
+        """Whether a call has a stream now."""
+        return call_sid in self._streams
+
     def parked(self, node: NodeClient, event: Event) -> None:
         """A channel was parked: if it is a call of ours in progress, it gets its stream."""
         self.take_up(node, event.variable(CALL_SID_VARIABLE) or "")

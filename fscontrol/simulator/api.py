@@ -16,6 +16,7 @@ import gevent
 from fscontrol.simulator.causes import known_cause
 from fscontrol.simulator.channel import Channel
 from fscontrol.simulator.leg import Leg
+from fscontrol.simulator.live_api import LIVE_COMMANDS
 from fscontrol.simulator.network_lists import allows
 from fscontrol.simulator.node import Node
 from fscontrol.simulator.originate import originate
@@ -194,13 +195,6 @@ def _pre_answer(leg: Leg, _words: list[str]) -> str:
     return "+OK\n"
 
 
-def _transfer(leg: Leg, words: list[str]) -> str:
-    where = " ".join(words).split(" ")
-    where = where[1:] if where[0].startswith("-") else where
-    leg.transfer_to(where[0], where[2] if len(where) > 2 else "")
-    return "+OK\n"
-
-
 def _hupall(node: Node, arguments: str) -> str:
     cause = known_cause(arguments.split(" ", maxsplit=1)[0]) if arguments else "MANAGER_REQUEST"
     for leg in tuple(node.legs.values()):
@@ -231,11 +225,7 @@ _COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "uuid_getvar": _on_leg("<uuid> <var>", 2, _getvar),
     "uuid_answer": _on_leg("<uuid>", 1, _answer),
     "uuid_pre_answer": _on_leg("<uuid>", 1, _pre_answer),
-    "uuid_transfer": _on_leg("<uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]", 2, _transfer),
-    "uuid_broadcast": _on_leg(
-        "<uuid> <path> [aleg|bleg|holdb|both]", 2, lambda _leg, _words: "+OK Message sent\n"
-    ),
-    "uuid_send_dtmf": _on_leg("<uuid> <dtmf_data>", 2, lambda _leg, _words: "+OK\n"),
+    **LIVE_COMMANDS,
     "hupall": _hupall,
     "create_uuid": lambda _node, _arguments: str(uuid.uuid4()),
     "hostname": lambda node, _arguments: node.name,

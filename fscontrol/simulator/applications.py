@@ -1,7 +1,7 @@
 """The dialplan applications a leg can run.
 
-Owns: what each does to a channel. Refuses: media (`playback` returns at once) and applications nobody here needs.
-The `socket` application stands in `call_socket.py`.
+Owns: what each does to a channel. Refuses: media, and applications nobody here needs. The `socket` application stands
+in `call_socket.py`, `playback` and `bridge` in `live.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from gevent.event import Event
 from fscontrol.simulator.causes import known_cause
 from fscontrol.simulator.gateway import leading_number
 from fscontrol.simulator.leg import Application, Leg
+from fscontrol.simulator.live import bridge, playback
+from fscontrol.simulator.live_api import words_of
 
 _A_LONG_TIME = 10 * 365 * 86_400.0
 
@@ -52,8 +54,10 @@ def _hangup(leg: Leg, data: str) -> None:
 
 
 def _transfer(leg: Leg, data: str) -> None:
-    words = data.split(" ")
-    if words[0]:
+    words = words_of(data)
+    if len(words) > 1 and words[1].lower() == "inline":
+        leg.transfer_inline(words[0])
+    elif words:
         leg.transfer_to(words[0], words[2] if len(words) > 2 else "")
 
 
@@ -104,8 +108,10 @@ APPLICATIONS: dict[str, Application] = {
     "sleep": _sleep,
     "sched_hangup": _sched_hangup,
     "sched_cancel": _sched_cancel,
+    "playback": playback,
+    "bridge": bridge,
 }
 APPLICATIONS |= dict.fromkeys(("echo", "endless_playback"), _until_the_end)
-APPLICATIONS |= dict.fromkeys(("playback", "record_session", "stop_record_session", "tone_detect"), _nothing)
+APPLICATIONS |= dict.fromkeys(("record_session", "stop_record_session", "tone_detect"), _nothing)
 APPLICATIONS |= dict.fromkeys(("start_dtmf", "stop_dtmf", "send_dtmf", "flush_dtmf"), _nothing)
 APPLICATIONS |= dict.fromkeys(("log", "info", "verbose_events", "limit", "set_user"), _nothing)

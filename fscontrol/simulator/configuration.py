@@ -68,7 +68,12 @@ class ProfileConfig:
     @property
     def tls(self) -> bool:
         """Whether gateways may use TLS."""
-        return self.settings.get("tls", "false").lower() in ("true", "yes", "on", "1", "enabled", "active")
+        return _is_true(self.settings.get("tls", "false"))
+
+    @property
+    def ignores_credentials(self) -> bool:
+        """`accept-blind-auth`: with `auth-calls` off, a caller's Authorization is not looked at."""
+        return _is_true(self.settings.get("accept-blind-auth", "false"))
 
     @property
     def contact_ip(self) -> str:
@@ -150,6 +155,10 @@ def _freeswitch_words(error: etree.XMLSyntaxError) -> str:
     found = _MISMATCH.search(message)
     said = f"unexpected closing tag </{found[1].rstrip(',')}>" if found else message
     return f"[error near line {error.lineno}]: {said}"
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() in ("true", "yes", "on", "1", "enabled", "active")
 
 
 def _number(text: str, default: int) -> int:

@@ -38,25 +38,30 @@ def place_invite(node: Node, data: bytes, source: tuple[str, int], profile_name:
     if profile is None:
         raise InviteRefused(503, f"no profile {profile_name}")
     invite = parse_invite(data)
-    if "tag=" in split_address(invite.first("To"))[2].lower():
+    if _has_tag(invite.first("To")):
         raise InviteRefused(481, "a dialog nobody knows")
+    acls = profile.inbound_acls
+    let_in = not acls or any(allows(node.network_lists, name, source[0]) for name in acls)
+    if let_in and not profile.ignores_credentials and _has_credentials(invite):
+        raise InviteRefused(407, "sofia challenges whoever sends credentials unasked")
     leg = _leg(node, invite, source, profile)
     node.calls_in += 1
     node.add_leg(leg)
     leg.statuses.append(100)
-    if profile.inbound_acls and not any(
-        allows(node.network_lists, name, source[0]) for name in profile.inbound_acls
-    ):
+    if let_in:
+        _named_gateway(node, invite, leg.channel)
+        node.spawn(leg.run_dialplan, "an inbound leg")
+    else:
         node.spawn(lambda: _refuse(leg), "an inbound leg")
-        return leg
-    if (invite.first("Authorization") or invite.first("Proxy-Authorization")) and not profile.takes_any_credentials:
-        leg.statuses.append(407)
-        node.legs.pop(leg.channel.uuid)
-        leg.final.set()
-        return leg
-    _named_gateway(node, invite, leg.channel)
-    node.spawn(leg.run_dialplan, "an inbound leg")
     return leg
+
+
+def _has_tag(to: str) -> bool:
+    return any(part.strip().lower().startswith("tag=") for part in split_address(to)[2].split(";"))
+
+
+def _has_credentials(invite: Invite) -> bool:
+    return bool(invite.first("Authorization") or invite.first("Proxy-Authorization"))
 
 
 def _refuse(leg: Leg) -> None:
@@ -83,7 +88,8 @@ def _leg(node: Node, invite: Invite, source: tuple[str, int], profile: ProfileCo
             network_addr=who.network_addr,
             destination=who.destination,
             context=profile.settings.get("context", "") or "default",
-            channel_name=f"sofia/{profile.name}/{who.channel_uri}",
+            # Not `format`: what follows the profile is the caller's and may hold braces.
+            channel_name=who.channel_name.replace("{profile}", profile.name, 1),
             hide_name=who.hide_name,
             hide_number=who.hide_number,
         ),

@@ -47,7 +47,7 @@ class Caller:
     number: str
     network_addr: str
     destination: str
-    channel_uri: str
+    channel_name: str
     hide_name: bool
     hide_number: bool
 
@@ -68,7 +68,7 @@ def caller(invite: Invite, source: tuple[str, int]) -> Caller:
         number=number,
         network_addr=source[0],
         destination=unquote(invite.uri.user) or "service",
-        channel_uri=from_uri.uri,
+        channel_name=f"sofia/{{profile}}/{from_uri.uri}",
         hide_name=hidden,
         hide_number=hidden,
     )
@@ -115,7 +115,11 @@ def channel_variables(
     if to_display:
         variables["sip_to_display"] = to_display
     variables["sip_full_to"] = _normal(invite.first("To"))
-    _uri_variables(variables, "req", invite.uri)
+    # FreeSWITCH decodes this user and then refuses to set a variable whose value would expand (run).
+    if "${" in unquote(invite.uri.user):
+        _uri_variables(variables, "req", invite.uri, order=("params", "port", "host"))
+    else:
+        _uri_variables(variables, "req", invite.uri)
     _uri_variables(variables, "to", parse_uri(to_text))
     if invite.first("Contact"):
         _uri_variables(variables, "contact", parse_uri(split_address(invite.first("Contact"))[1]))

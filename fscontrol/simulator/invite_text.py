@@ -16,6 +16,9 @@ _COMPACT = {
 # RFC 3261 "user": what sofia-sip decodes when it reads a URI; other escapes stay, in upper case.
 _USER_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,;?/")
 
+# sofia-sip answers 400 to these in From and To, not in a Request-URI (run).
+_NOT_IN_URI = re.compile(r"[{}|\\^`\"<>]")
+
 
 class InviteRefused(Exception):
     """FreeSWITCH would answer with `status` before any channel exists."""
@@ -72,8 +75,16 @@ def parse_invite(data: bytes) -> Invite:
         name, colon, value = line.partition(":")
         if colon:
             headers.append((_COMPACT.get(name.strip().lower(), name.strip()), value.strip()))
+    if any(
+        name in ("From", "To") and _NOT_IN_URI.search(_between_brackets(value)) for name, value in headers
+    ):
+        raise InviteRefused(400, "a From or To with what no URI may hold")
     content = body.rstrip("\n").replace("\n", "\r\n") + "\r\n" if body.strip() else ""
     return Invite(parse_uri(found[1]), tuple(headers), content)
+
+
+def _between_brackets(value: str) -> str:
+    return split_address(value)[1]
 
 
 def parse_uri(text: str) -> SipUri:

@@ -19,6 +19,7 @@ from gevent.event import Event
 from fscontrol.simulator import causes
 from fscontrol.simulator.channel import Channel
 from fscontrol.simulator.dialplan import actions_for, expanded
+from fscontrol.simulator.live import LiveMedia, inline_actions
 from fscontrol.simulator.node import Node
 
 Application = Callable[["Leg", str], None]
@@ -32,6 +33,8 @@ class Transfer:
 
     extension: str
     context: str
+    inline: bool = False
+    """Whether `extension` is the actions themselves."""
 
 
 class Leg:
@@ -43,6 +46,7 @@ class Leg:
         self.node = node
         self.channel = channel
         self.inbound = inbound
+        self.live = LiveMedia()
         self.statuses: list[int] = []
         self.final = Event()
         self.ended = Event()
@@ -73,7 +77,7 @@ class Leg:
             self._route_and_execute()
 
     def _route_and_execute(self) -> None:
-        channel = self.channel
+        channel, transfer = self.channel, self.transfer
         if self.transfer:
             channel.profile.destination, channel.profile.context = (
                 self.transfer.extension,
@@ -83,7 +87,10 @@ class Leg:
         channel.call_state = "RINGING"
         self._fire_state("CS_ROUTING")
         context = self.node.configuration.contexts.get(channel.profile.context, ())
-        actions, matched = actions_for(context, channel.get)
+        if transfer is not None and transfer.inline:
+            actions, matched = inline_actions(transfer.extension), True
+        else:
+            actions, matched = actions_for(context, channel.get)
         if not matched:
             self.hang_up("NO_ROUTE_DESTINATION")
             return
@@ -141,6 +148,11 @@ class Leg:
     def transfer_to(self, extension: str, context: str) -> None:
         """Go to another extension when the present application ends; a parked leg goes at once."""
         self.transfer = Transfer(extension, context or self.channel.profile.context)
+        self.wake.set()
+
+    def transfer_inline(self, actions: str) -> None:
+        """The same to actions that are given instead of looked up."""
+        self.transfer = Transfer(actions, self.channel.profile.context, inline=True)
         self.wake.set()
 
     def ring(self) -> None:

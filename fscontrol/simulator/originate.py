@@ -86,6 +86,7 @@ def _target(node: Node, text: str) -> _Target | str:
     if profile is None:
         return "INVALID_PROFILE"
     number, at, address = words[2].partition("@")
+    address = address.partition(";")[0]
     return _Target(number.removeprefix("sip:"), address, profile) if at else "DESTINATION_OUT_OF_ORDER"
 
 

@@ -24,6 +24,7 @@ from fscontrol.simulator.gateways import RegisterSent
 from fscontrol.simulator.inbound import place_invite
 from fscontrol.simulator.leg import Leg
 from fscontrol.simulator.listener import Listener
+from fscontrol.simulator.live import LiveMedia
 from fscontrol.simulator.node import Node
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,18 @@ class PlacedCall:
     def cause(self) -> str:
         """The hangup cause, empty while the call is up."""
         return self._leg.channel.cause
+
+    @property
+    def live(self) -> LiveMedia:
+        """What it hears and records, and what it was sent since it was answered."""
+        return self._leg.live
+
+    def hold(self) -> None:
+        """The caller puts us on hold: a re-INVITE with sendonly."""
+        channel = self._leg.channel
+        channel.call_state = "HELD"
+        origin = ("switch_channel.c", "switch_channel_mark_hold", 877)
+        channel.publish("CHANNEL_HOLD", origin, channel.headers())
 
     def wait_final(self, timeout: float) -> int:
         """The final SIP status; raises `TimeoutError` when none came within `timeout` seconds."""

@@ -69,6 +69,13 @@ def networks_in(text: str) -> tuple[Network, ...]:
         return ()
 
 
+def open_wall(config_dir: Path) -> None:
+    """Let everybody ask until the first list is delivered: a tree without us answers 503, as it should, and not 403."""
+    path = config_dir / CALLERS_FILE
+    if not path.exists():
+        write_private_file(path, render_callers(EVERYBODY))
+
+
 def was_refused(event: Event) -> bool:
     """Whether a CHANNEL_HANGUP_COMPLETE tells of a call the wall refused.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -77,10 +78,26 @@ def test_where_a_call_goes(both: Bridge, text: str, status: int, assistant: int 
         assert record["call_sid"].startswith("sip-2")
 
 
-def test_a_stranger_is_refused_and_reaches_nothing(both: Bridge) -> None:
+def test_a_stranger_is_refused_by_freeswitch_itself_and_counted(both: Bridge) -> None:
+    total, refused = both.ask("GET", "/api/calls")[1]["total"], both.application.wall.refused
     assert both.switch.call(invite("+15551230001"), source="127.0.0.66") == 403
-    record = eventually(both.last_call)
-    assert (record["reason"], record["organization_id"], record["candidates"]) == ("unknown_source", None, [])
+    eventually(lambda: both.application.wall.refused == refused + 1)
+    assert both.ask("GET", "/api/calls")[1]["total"] == total
+
+
+@pytest.mark.parametrize("kind", switches.BOTH)
+def test_without_the_wall_a_stranger_is_refused_here_and_recorded(kind: str, tmp_path: Path) -> None:
+    with bridge.running(kind, tmp_path, caller_wall="off") as running:
+        numbers = [{"id": 1, "phone_number": "+15551230001", "assistant_id": 1}]
+        trunks = [trunk("pbx", "127.0.0.1:5099", register=False)]
+        running.sync({"organization_id": 7, "trunks": trunks, "phone_numbers": numbers})
+        assert running.switch.call(invite("+15551230001"), source="127.0.0.66") == 403
+        record = eventually(running.last_call)
+        assert (record["reason"], record["organization_id"], record["candidates"]) == (
+            "unknown_source",
+            None,
+            [],
+        )
 
 
 def test_a_trunk_may_be_closed_to_calls(both: Bridge) -> None:
