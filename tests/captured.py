@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CAPTURED = Path(__file__).parent / "data" / "captures" / "invites"
-REFUSED_BY_FREESWITCH = "percent-newline-in-user"
-"""The one INVITE that no control plane ever sees."""
+NEWLINE_IN_USER = "percent-newline-in-user"
+"""Sent and never captured: the FreeSWITCH that made the captures refused it itself."""
 
 NUMBERS = tuple(f"+1555123000{digit}" for digit in range(1, 10))
 EXTENSION = "9228"

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import itertools
 import re
 import socket as plain_socket
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
 from gevent import socket
 
+from fscontrol.simulator.server import PlacedCall
 from tests import sipp
-from tests.switches import Switch
+from tests.invites import invite
+from tests.switches import StandInSwitch, Switch
 from tests.waiting import eventually, free_port
 
 _DIGITS = "0123456789*#ABCD"
@@ -93,7 +97,7 @@ class SippCaller(Caller):
     def requests(self) -> list[str]:
         found = []
         for message in self._received():
-            method, _, rest = message.partition(" ")
+            method, _, _uri = message.partition(" ")
             if method in ("INVITE", "REFER", "BYE", "INFO", "UPDATE"):
                 refer_to = re.search(r"^Refer-To: *<?([^>\r\n]*)", message, re.MULTILINE | re.IGNORECASE)
                 mode = _MODE.search(message)
@@ -161,7 +165,7 @@ class StandInCaller(Caller):
     """A call placed inside the stand-in."""
 
     def __init__(self, call: PlacedCall, hold: str) -> None:
-        self._call = call
+        self.placed = call
         if call.wait_final(15.0) != 200:
             raise RuntimeError(f"not answered: {call.statuses}")
         eventually(lambda: call.application == "park")
@@ -170,19 +174,19 @@ class StandInCaller(Caller):
 
     @property
     def requests(self) -> list[str]:
-        ended_by_us = self._call.variables.get("sip_hangup_disposition") == "send_bye"
-        return [*self._call.live.requests, *(["BYE"] if ended_by_us else [])]
+        ended_by_us = self.placed.variables.get("sip_hangup_disposition") == "send_bye"
+        return [*self.placed.live.requests, *(["BYE"] if ended_by_us else [])]
 
     @property
     def digits(self) -> str:
-        return self._call.live.digits
+        return self.placed.live.digits
 
     @property
     def hears(self) -> bool:
-        return bool(self._call.live.playing)
+        return bool(self.placed.live.playing)
 
     def leave(self) -> None:
-        self._call.hangup()
+        self.placed.hangup()
 
 
 @contextlib.contextmanager
@@ -207,7 +211,13 @@ def _scenario(text: str, media_port: int, hold: str) -> str:
     text, from_line, to_line = sipp.made_true(re.sub(r"m=audio \d+", f"m=audio {media_port}", text))
     body = text.partition("\n\n")[2]
     held_body = (
-        body.replace("c=IN IP4 127.0.0.1", "c=IN IP4 0.0.0.0") if hold == "0.0.0.0" else f"{body}\na={hold}"
+        ""
+        if not hold
+        else (
+            body.replace("c=IN IP4 127.0.0.1", f"c=IN IP4 {hold}")
+            if hold[0].isdigit()
+            else f"{body}\na={hold}"
+        )
     )
     dialog = {"from_line": from_line, "to_line": to_line}
     held = _HOLD.format(**dialog, body=held_body) if hold else ""

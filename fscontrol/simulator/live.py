@@ -117,7 +117,8 @@ def stop_recording(leg: Leg, path: str) -> bool:
 
 
 def _write_silence(path: str, frames: int) -> None:
-    with wave.open(path, "wb") as file:
+    # Opened by us: wave's own writer complains from its destructor when it cannot open a file.
+    with Path(path).open("wb") as opened, wave.open(opened, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(_RATE)
@@ -126,7 +127,7 @@ def _write_silence(path: str, frames: int) -> None:
 
 def _seconds(path: str) -> float:
     try:
-        with wave.open(path, "rb") as file:
+        with Path(path).open("rb") as opened, wave.open(opened, "rb") as file:
             return file.getnframes() / file.getframerate()
     except (OSError, EOFError, wave.Error):
         return 0.0

@@ -86,7 +86,8 @@ def test_registration_events_name_gateway_state_and_answer(switch: Switch, link:
     def has(gateway: str, wanted: str) -> list[Event]:
         return [e for e in seen if e.get("Gateway") == gateway and e.get("State") == wanted]
 
-    eventually(lambda: has("ev.ok", "REGED"))
+    registered = eventually(lambda: has("ev.ok", "REGED"))
+    assert registered[0].get("Register-Network-IP") == "127.0.0.1", "where the registrar answered from"
     refused = eventually(
         lambda: [e for e in seen if e.get("Gateway") == "ev.no" and e.get("Status") == "403"]
     )

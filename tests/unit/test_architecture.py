@@ -32,6 +32,8 @@ PURE = (
     "fscontrol.sofia.plan",
     "fscontrol.calls.routing",
     "fscontrol.calls.admission",
+    "fscontrol.calls.name_cache",
+    "fscontrol.calls.registrars",
     "fscontrol.calls.called_number",
     "fscontrol.calls.addresses",
     "fscontrol.esl.frames",
@@ -174,6 +176,7 @@ def test_pure_modules_exist(module: str) -> None:
         ("sqlite3", {"store"}),
         ("flask", {"http", "web", "app"}),
         ("cryptography", {"store"}),
+        ("dns", {"calls"}),
     ],
 )
 def test_a_library_is_known_in_one_room(library: str, rooms: set[str]) -> None:

@@ -21,7 +21,7 @@ from fscontrol.esl.event import Event
 from fscontrol.model.organization import PhoneNumber
 from fscontrol.store.base import Assignment
 from tests import captured
-from tests.captured import CAPTURED, EXPECTED, REFUSED_BY_FREESWITCH
+from tests.captured import CAPTURED, EXPECTED, NEWLINE_IN_USER
 
 US = NumberRules(default_country="US")
 
@@ -59,7 +59,7 @@ def users(value: str, *, decode: bool = False) -> list[str]:
 
 def test_the_table_is_complete() -> None:
     assert sorted(EXPECTED) == sorted(path.stem for path in CAPTURED.glob("*.connect"))
-    assert sorted([*EXPECTED, REFUSED_BY_FREESWITCH]) == sorted(path.stem for path in CAPTURED.glob("*.sip"))
+    assert sorted([*EXPECTED, NEWLINE_IN_USER]) == sorted(path.stem for path in CAPTURED.glob("*.sip"))
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -78,7 +78,7 @@ def test_the_same_invite_pasted(name: str) -> None:
 
 
 def test_a_newline_in_a_user_is_no_newline_in_a_claim() -> None:
-    claimed = claims(parse_invite(captured.sip(REFUSED_BY_FREESWITCH)).values_of, decode=True)
+    claimed = claims(parse_invite(captured.sip(NEWLINE_IN_USER)).values_of, decode=True)
     assert pairs(claimed) == (
         ("Request-URI", "9228\ufffdCaller-Destination-Number: +15551230099"),
         ("To", "9228"),
