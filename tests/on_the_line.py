@@ -63,15 +63,16 @@ class Caller(abc.ABC):
 class SippCaller(Caller):
     """SIPp and a UDP socket."""
 
-    def __init__(self, switch: Switch, text: str, work: Path, source: str, hold: str) -> None:
+    def __init__(self, switch: Switch, text: str, work: Path, source: str, hold: str, refer: int) -> None:
         work.mkdir(parents=True)
         self._messages = work / "messages.log"
+        self._switch = f"127.0.0.1:{switch.config.sip_port}"
         self._ear = socket.socket(plain_socket.AF_INET, plain_socket.SOCK_DGRAM)
         self._ear.bind((source, 0))
         self._loud_frames = 0
         self._heard: list[tuple[int, int]] = []
         scenario = work / "scenario.xml"
-        scenario.write_text(_scenario(text, self._ear.getsockname()[1], hold), "utf-8")
+        scenario.write_text(_scenario(text, self._ear.getsockname()[1], hold, refer), "utf-8")
         program = sipp.find_sipp()
         assert program is not None
         command = [program, "-sf", str(scenario), "-i", source, "-p", str(free_port(plain_socket.SOCK_DGRAM))]
@@ -118,9 +119,25 @@ class SippCaller(Caller):
     def leave(self) -> None:
         for greenlet in getattr(self, "_greenlets", ()):
             greenlet.kill()
+        if not self.was_sent("BYE"):
+            self._say_goodbye()
         self._process.terminate()
         self._process.wait(10)
         self._ear.close()
+
+    def _say_goodbye(self) -> None:
+        """BYE in SIPp's dialog, from a socket of our own: its scenario only listens."""
+        answers = [message for message in self._received() if message.startswith("SIP/2.0 200")]
+        if not answers:
+            return
+        head = [
+            line for line in answers[0].splitlines() if line.lower().startswith(("from:", "to:", "call-id:"))
+        ]
+        lines = [f"BYE sip:service@{self._switch} SIP/2.0", *head, "CSeq: 9 BYE", "Max-Forwards: 70"]
+        via = f"Via: SIP/2.0/UDP 127.0.0.1:{self._ear.getsockname()[1]};branch=z9hG4bK-goodbye"
+        text = "\r\n".join([lines[0], via, *lines[1:], "Content-Length: 0", "", ""])
+        host, _, port = self._switch.rpartition(":")
+        self._ear.sendto(text.encode(), (host, int(port)))
 
     def _log(self) -> str:
         return (
@@ -191,23 +208,32 @@ class StandInCaller(Caller):
 
 @contextlib.contextmanager
 def call(
-    switch: Switch, number: str = "+15551230001", *, source: str = "127.0.0.1", hold: str = ""
+    switch: Switch,
+    number: str = "+15551230001",
+    *,
+    source: str = "127.0.0.1",
+    hold: str = "",
+    refer: int = 202,
 ) -> Iterator[Caller]:
-    """A call that was answered. `hold`: he puts us on hold at once, by `sendonly`, `inactive` or `0.0.0.0`."""
+    """A call that was answered. `hold`: he puts us on hold at once, by `sendonly`, `inactive` or `0.0.0.0`.
+
+    `refer`: what he answers to REFER.
+    """
     caller: Caller
     if isinstance(switch, StandInSwitch):
         placed = switch.stand_in.place_call(invite(number).encode(), source=(source, 5121))
+        placed.live.refer_status = refer
         caller = StandInCaller(placed, hold)
     else:
         work = switch.work / "on_the_line" / str(next(_NUMBERS))
-        caller = SippCaller(switch, invite(number), work, source, hold)
+        caller = SippCaller(switch, invite(number), work, source, hold, refer)
     try:
         yield caller
     finally:
         caller.leave()
 
 
-def _scenario(text: str, media_port: int, hold: str) -> str:
+def _scenario(text: str, media_port: int, hold: str, refer: int) -> str:
     text, from_line, to_line = sipp.made_true(re.sub(r"m=audio \d+", f"m=audio {media_port}", text))
     body = text.partition("\n\n")[2]
     held_body = (
@@ -221,7 +247,7 @@ def _scenario(text: str, media_port: int, hold: str) -> str:
     )
     dialog = {"from_line": from_line, "to_line": to_line}
     held = _HOLD.format(**dialog, body=held_body) if hold else ""
-    return _SCENARIO.format(**dialog, invite=text, body=body, hold=held)
+    return _SCENARIO.format(**dialog, invite=text, body=body, hold=held, refer=refer)
 
 
 _DIALOG = """Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]
@@ -295,7 +321,7 @@ Content-Length: [len]
 ]]></send>
   <label id="referred"/>
   <send next="listen"><![CDATA[
-SIP/2.0 202 Accepted
+SIP/2.0 {{refer}} So
 {_ANSWER}
 Content-Length: 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -23,7 +24,16 @@ def eventually(condition: Callable[[], _T], seconds: float = 15.0) -> _T:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A loopback port nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody uses now; one for datagrams is free for streams as well, because SIP takes both."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, kind) as probe,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other,
+        ):
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            if kind == socket.SOCK_STREAM:
+                return port
+            with contextlib.suppress(OSError):
+                other.bind(("127.0.0.1", port))
+                return port

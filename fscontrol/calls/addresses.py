@@ -67,6 +67,11 @@ def parse_addresses(
     return [_parse_one(part, decode) for part in (parts[-most:] if from_end else parts[:most])]
 
 
+def printable(text: str) -> str:
+    """`text` with U+FFFD for what no store, log or terminal can carry: control characters, half surrogate pairs."""
+    return _UNSEEN.sub("\ufffd", text)
+
+
 def _parse_one(text: str, decode: bool) -> SipAddress:
     bracket = next((piece for piece in _PIECE.finditer(text) if piece[0][0] == "<"), None)
     if bracket is not None:
@@ -80,7 +85,7 @@ def _parse_one(text: str, decode: bool) -> SipAddress:
         user = ""
     if decode:
         user = unquote(user, errors="replace")
-    return SipAddress(_seen(text[:LONGEST_RAW]), _seen(user), tuple(_parameters(rest)))
+    return SipAddress(printable(text[:LONGEST_RAW]), printable(user), tuple(_parameters(rest)))
 
 
 def _user(uri: str) -> str:
@@ -128,7 +133,3 @@ def _split(text: str, separator: str) -> Iterator[str]:
             yield text[start : piece.start()]
             start = piece.end()
     yield text[start:]
-
-
-def _seen(text: str) -> str:
-    return _UNSEEN.sub("\ufffd", text)

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import gevent
+
 from fscontrol.calls.book import CALL_SID_VARIABLE
-from fscontrol.calls.channel_state import (
-    HELD_VARIABLE,
-    MUTED_VARIABLE,
-    RECORDINGS_VARIABLE,
-)
+from fscontrol.calls.channel_state import HELD_VARIABLE, MUTED_VARIABLE, RECORDINGS_VARIABLE
 from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.calls.live import LiveCalls, Outcome
 from fscontrol.errors import CallOver, CommandRefused, FscontrolError, NotFound
@@ -27,6 +25,9 @@ from fscontrol.model.call import CallRecord
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
+
+_RE_INVITE_ANSWERED_SECONDS = 0.5
+"""FreeSWITCH answers the re-INVITE a quarter of a second after CHANNEL_HOLD; hung up at once it says 488 (run)."""
 
 Muted = Literal["caller", "assistant", "both"]
 _DIRECTIONS: dict[Muted, tuple[Direction, ...]] = {
@@ -197,6 +198,7 @@ class CallControl:
             self._calls.note(call, "far end", "put the call on hold")
             if self._terminates_on_hold(call):
                 self._calls.note(call, "terminate_on_hold", "hanging up")
+                gevent.sleep(_RE_INVITE_ANSWERED_SECONDS)
                 self._calls.tell(call, commands.kill_channel(call.uuid))
         except (NotFound, CallOver):
             return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from fscontrol.calls.addresses import printable
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook, Tell
 from fscontrol.calls.called_number import REQUEST_URI, TO
 from fscontrol.calls.finding import Asked, Trail, WayFinder
@@ -126,9 +127,9 @@ class InboundCalls:
             direction="inbound",
             node=self._node_of(call),
             uuid=call.get("Unique-ID"),
-            sip_call_id=(call.variable("sip_call_id") or "")[:_LONGEST_SHOWN],
+            sip_call_id=printable(call.variable("sip_call_id") or "")[:_LONGEST_SHOWN],
             source_ip=(call.variable("sip_network_ip") or "")[:64],
-            from_number=(call.variable("sip_from_user") or call.get("Caller-Caller-ID-Number"))[:64],
+            from_number=printable(call.variable("sip_from_user") or call.get("Caller-Caller-ID-Number"))[:64],
             started_at=self._clock(),
         )
 

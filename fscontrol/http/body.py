@@ -32,10 +32,15 @@ def raw_body() -> bytes:
     return raw
 
 
-def json_body() -> Any:
-    """The body as JSON; raises `MalformedBody` saying where it ends being JSON. Its length is limited by the app."""
+def json_body(*, optional: bool = False) -> Any:
+    """The body as JSON; raises `MalformedBody` saying where it ends being JSON. Its length is limited by the app.
+
+    `optional`: no body at all is an empty object.
+    """
     raw = raw_body()
     if not raw.strip():
+        if optional:
+            return {}
         raise MalformedBody("the body is empty; a JSON object is expected")
     try:
         parsed = json.loads(raw, parse_constant=_refuse_constant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fscontrol.calls.control import CallControl
@@ -168,8 +168,8 @@ def _record(control: CallControl, call_sid: str, asked: Record) -> Outcome:
 
 
 def _read(kind: type[_B]) -> _B:
-    """The body; none at all is an empty object."""
-    given: Any = body.json_body() if request.get_data(cache=True).strip() else {}
+    """The body as that document; raises `InvalidDocument` with every problem by its path."""
+    given = body.json_body(optional=True)
     if not isinstance(given, dict):
         raise MalformedBody("the body must be a JSON object")
     try:

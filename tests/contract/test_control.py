@@ -42,7 +42,7 @@ from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
 from tests import on_the_line, sipp, switches
 from tests.invites import invite
-from tests.on_the_line import Caller, SippCaller, StandInCaller
+from tests.on_the_line import Caller
 from tests.switches import StandInSwitch, Switch
 from tests.waiting import eventually, free_port
 
@@ -65,7 +65,7 @@ class Desk:
     script: list[tuple[str, str]] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def call(self, hold: str = "") -> Iterator[tuple[str, Caller]]:
+    def call(self, hold: str = "", refer: int = 202) -> Iterator[tuple[str, Caller]]:
         """A call in progress: its call_sid, and who called."""
         call_sid = f"sip-control-{next(_NUMBERS)}"
         self.script = [
@@ -75,7 +75,7 @@ class Desk:
         ]
         record = CallRecord(call_sid=call_sid, direction="inbound", node="fs1", started_at=time.time())
         self.book.put(record.model_copy(update={"status": CallStatus.RINGING}))
-        with on_the_line.call(self.switch, hold=hold) as caller:
+        with on_the_line.call(self.switch, hold=hold, refer=refer) as caller:
             eventually(lambda: call_sid in self.parked)
             self.book.advance(
                 call_sid,
@@ -373,13 +373,23 @@ def test_refer_reaches_the_caller_and_the_call_goes_on(desk: Desk) -> None:
         assert not desk.control.terminate(call_sid).already
 
 
-def test_a_refused_refer_loses_no_call(desk: Desk) -> None:
+@pytest.mark.parametrize(("answer", "goes_on"), [("200", False), ("486", True)])
+def test_a_referred_call_ends_when_its_target_has_answered(desk: Desk, answer: str, goes_on: bool) -> None:
     with desk.call() as (call_sid, caller):
-        if isinstance(caller, StandInCaller):
-            caller.placed.live.refer_status = 603
+        desk.transfer.refer(call_sid, "sip:bob@127.0.0.1:5099")
+        uuid = desk.book.get(call_sid).uuid
+        # As sofia does when NOTIFY brings the target's answer (RFC 3515).
+        told = call_commands.set_channel_variable(uuid, "sip_refer_target_status_code", answer)
+        desk.control._calls.nodes["fs1"].request(told)
+        eventually(lambda: ("transfer", "failed" if goes_on else "connected") in desk.steps(call_sid))
+        if goes_on:
+            assert not desk.control.hold(call_sid).already
         else:
-            assert isinstance(caller, SippCaller)
-            pytest.skip("the scenario accepts every REFER")
+            eventually(lambda: caller.was_sent("BYE"))
+
+
+def test_a_refused_refer_loses_no_call(desk: Desk) -> None:
+    with desk.call(refer=603) as (call_sid, _caller):
         with pytest.raises(CommandRefused, match="603"):
             desk.transfer.refer(call_sid, "sip:bob@127.0.0.1:5099")
         assert not desk.control.hold(call_sid).already

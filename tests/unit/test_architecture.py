@@ -36,9 +36,13 @@ PURE = (
     "fscontrol.calls.registrars",
     "fscontrol.calls.called_number",
     "fscontrol.calls.addresses",
+    "fscontrol.calls.rules",
+    "fscontrol.calls.channel_state",
+    "fscontrol.calls.audio_content",
     "fscontrol.esl.frames",
     "fscontrol.esl.event",
     "fscontrol.esl.commands",
+    "fscontrol.esl.call_commands",
 )
 """Neither gevent nor Flask, nor anything that imports them."""
 WITH_IO = {"gevent", "flask", "greenswitch", "redis", "sqlite3", "socket", "requests"}
