@@ -17,7 +17,7 @@ from enum import Flag, auto
 import gevent
 from gevent.event import Event as Signal
 
-from fscontrol.calls.endings import status_of_ending
+from fscontrol.calls.endings import sip_status_of_ending, status_of_ending
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.masking import masked
 from fscontrol.errors import NotFound, StoreError
@@ -154,21 +154,28 @@ class CallBook:
             return
         if record.status.is_final:
             return
-        answered_at = _seconds(event.get("Caller-Channel-Answered-Time"))
-        if answered_at and record.answered_at is None:
+        said = event.find("Caller-Channel-Answered-Time")
+        answered_at = record.answered_at if said is None else _seconds(said)
+        if record.answered_at is not None and answered_at is None:
+            # We took it for answered, and the caller was faster: FreeSWITCH knows that no 200 went out.
+            record = record.model_copy(update={"answered_at": None})
+        elif answered_at and record.answered_at is None:
             # Hung up the moment it was answered: the event overtook our own note of the answer.
             answered = {"status": CallStatus.IN_PROGRESS, "sip_status": 200, "answered_at": answered_at}
             record = self.put(record.model_copy(update=answered), Tell.STATUS)
         cause = event.get("Hangup-Cause")
         sip_status = event.variable("sip_term_status") or ""
         billed = event.variable("billsec") or ""
+        answered = record.answered_at is not None
         changes: dict[str, object] = {
             "hangup_cause": cause,
-            "sip_status": int(sip_status) if sip_status.isdigit() else record.sip_status,
+            "sip_status": int(sip_status)
+            if sip_status.isdigit()
+            else sip_status_of_ending(cause, answered=answered),
             "duration_seconds": int(billed) if billed.isdigit() else None,
             "mos": _mos(event),
         }
-        self._end(record, status_of_ending(cause, answered=record.answered_at is not None), changes)
+        self._end(record, status_of_ending(cause, answered=answered), changes)
 
     def compare_with_channels(
         self, node: str, answer: str, asked_at: float, exists: Callable[[str], bool]

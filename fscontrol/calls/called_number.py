@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import phonenumbers
 
-from fscontrol.calls.addresses import SipAddress, parse_addresses
+from fscontrol.calls.addresses import LONGEST_VALUE, SipAddress, parse_addresses
 
 REQUEST_URI = "Request-URI"
 TO = "To"
@@ -68,6 +68,11 @@ def claims(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -
     are returned, without repetition.
     """
     return [claim for source in SOURCES for claim in _claims_of(source, values_of(source), decode)]
+
+
+def unread(values_of: Callable[[str], Iterable[str]]) -> list[str]:
+    """The sources with a value so long that it is not read: what they say is not known, and must not be passed over."""
+    return [source for source in SOURCES if any(len(value) > LONGEST_VALUE for value in values_of(source))]
 
 
 def _claims_of(source: str, values: Iterable[str], decode: bool) -> Iterable[Claim]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from fscontrol.calls import routing
 from fscontrol.calls.admission import TrunkSource
-from fscontrol.calls.called_number import claims
+from fscontrol.calls.called_number import SOURCES, claims, unread
 from fscontrol.calls.media_addresses import first_not_allowed
 from fscontrol.calls.routing import Accept, Reason, Reject, Verdict
 from fscontrol.calls.sources import TrunkSources
@@ -69,6 +69,10 @@ class WayFinder:
         if isinstance(verdict.decision, Reject):
             trail.note("route", verdict.decision.reason, verdict.decision.detail)
             return verdict
+        doubt = _doubt(verdict.decision, unread(asked.values_of))
+        if doubt is not None:
+            trail.note("route", doubt.reason, doubt.detail)
+            return Verdict(doubt, verdict.candidates)
         number = verdict.decision.number.phone_number
         trail.note("route", "accepted", f"{verdict.decision.claim.source} names {number}")
         return Verdict(_media_allowed(verdict.decision, asked.sdp, trail), verdict.candidates)
@@ -82,6 +86,17 @@ def _shown(owners: Sequence[TrunkSource]) -> str:
     names = ", ".join(f"{source.organization}/{source.trunk_id}" for source in owners[:_MOST_OWNERS_SHOWN])
     more = len(owners) - _MOST_OWNERS_SHOWN
     return f"{names} and {more} more" if more > 0 else names
+
+
+def _doubt(accept: Accept, sources: Sequence[str]) -> Reject | None:
+    """A refusal when a header that goes before the winner, or the winner's own, could not be read."""
+    before = SOURCES[: SOURCES.index(accept.claim.source) + 1]
+    for source in sources:
+        if source in before:
+            return Reject(
+                Reason.AMBIGUOUS_NUMBER, f"{source} is too long to be read, and goes before what was found"
+            )
+    return None
 
 
 def _media_allowed(accept: Accept, sdp: str, trail: Trail) -> Accept | Reject:

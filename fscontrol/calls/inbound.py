@@ -108,11 +108,11 @@ class InboundCalls:
                 record = _routed(record, verdict.decision)
                 with self._limits.hold(record.call_sid, verdict.decision.source.scopes) as place:
                     if isinstance(place, Refusal):
-                        self._refuse(session, record, _over(place, trail), trail, Tell.STATUS)
+                        self._refuse(session, record, _over(place, trail), trail, Tell.INCOMING | Tell.STATUS)
                     elif self._serve(session, record, trail):
                         place.keep()
         except CallerGone:
-            trail.note("caller", "gone", "hung up before the call was handed over")
+            trail.note("caller", "gone", "the call ended before it was handed over")
             self._broken_off(record, trail, CallStatus.CANCELED, "caller_gone", 487)
             raise
         except Exception as error:
@@ -148,13 +148,15 @@ class InboundCalls:
             self._refuse(session, current, refusal, trail, Tell.STATUS)
             return False
         session.execute("answer")
+        answered_at = self._clock()
+        # FreeSWITCH says +OK to an answer that failed (no codec in common); only a call that is still there transfers.
+        session.execute("transfer", PARK)
         trail.note("answer", "answered")
         trail.note("hand-over", "to the parking extension")
         self._book.advance(
-            call_sid, Tell.STATUS, status=CallStatus.IN_PROGRESS, sip_status=200, answered_at=self._clock(),
+            call_sid, Tell.STATUS, status=CallStatus.IN_PROGRESS, sip_status=200, answered_at=answered_at,
             steps=tuple(trail.steps),
         )  # fmt: skip
-        session.execute("transfer", PARK)
         self._log(record, "accepted", 200)
         return True
 

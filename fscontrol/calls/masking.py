@@ -6,12 +6,20 @@ import re
 
 from fscontrol.model.call import CallRecord
 
-_DIGITS = re.compile(r"\d{5,}")
+_NUMBER = re.compile(r"\d(?:[ ().\-/]{0,3}\d){4,}")
+"""Five digits or more, however they are grouped (RFC 3966 §5.1.1 and what people write)."""
+_SHOWN_DIGITS = 3
 
 
 def masked_text(text: str) -> str:
-    """Every run of five or more digits loses all but its last three."""
-    return _DIGITS.sub(lambda match: "*" * (len(match[0]) - 3) + match[0][-3:], text)
+    """Every number of five digits or more loses all of them but the last three; how it was written stays."""
+    return _NUMBER.sub(_masked_number, text)
+
+
+def _masked_number(match: re.Match[str]) -> str:
+    number = match[0]
+    keep_from = [n for n, char in enumerate(number) if char.isdigit()][-_SHOWN_DIGITS]
+    return re.sub(r"\d", "*", number[:keep_from]) + number[keep_from:]
 
 
 def masked(record: CallRecord) -> CallRecord:

@@ -154,7 +154,7 @@ def _backend(settings: Settings) -> Iterator[Finding]:
         response = requests.get(settings.backend_url, timeout=5, allow_redirects=False)
         yield Finding(
             "backend",
-            response.status_code < 500,
+            response.status_code < 500 or response.status_code == 501,
             f"HTTP {response.status_code}",
             "look at the backend's own log",
         )

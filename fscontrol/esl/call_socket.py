@@ -83,16 +83,25 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
         `work` runs in a greenlet of its own, which is ended when nobody waits for it any more.
         """
         worker = gevent.spawn(work)
-        watcher = gevent.spawn(self._next_reply)
+        watcher = gevent.spawn(self._end_of_call)
         both = cast("list[gevent.Greenlet[..., object]]", [worker, watcher])
         try:
             gevent.wait(both, timeout=max(0.0, timeout), count=1)
             if watcher.ready():
-                watcher.get()  # raises CallerGone
-                raise EslProtocolError("a reply without a command on the call socket")
+                raise watcher.get()
             return worker.get() if worker.ready() else None
         finally:
             gevent.killall(both, block=True, timeout=1)
+
+    def _end_of_call(self) -> FscontrolError:
+        """Wait for the call to end and return how; returned, since a greenlet that raises prints a traceback."""
+        try:
+            self._next_reply()
+        except FscontrolError as error:
+            return error
+        except OSError as error:
+            return CallerGone(f"the call's connection broke: {error}")
+        return EslProtocolError("a reply without a command on the call socket")
 
     def stop(self) -> None:
         """Close the connection; FreeSWITCH goes on with the dialplan unless the call has been handed over."""

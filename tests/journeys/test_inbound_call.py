@@ -109,3 +109,27 @@ def test_one_tenant_cannot_reach_anothers_number(both: Bridge) -> None:
     assert both.switch.call(invite("+15551230001"), source="127.0.0.9") == 404
     assert both.switch.call(invite("+15557770001"), source="127.0.0.9") == 200
     assert eventually(lambda: (call := both.last_call())["ended_at"] and call)["organization_id"] == "other"
+
+
+@pytest.mark.freeswitch
+def test_an_answer_that_fails_is_no_answer(tmp_path: Path) -> None:
+    with bridge.running("freeswitch", tmp_path) as running:
+        numbers = [{"id": 1, "phone_number": "+15551230001", "assistant_id": 1}]
+        trunks = [trunk("pbx", "127.0.0.1:5099", register=False, channel_limit=1)]
+        running.sync({"organization_id": 7, "trunks": trunks, "phone_numbers": numbers})
+        video_only = invite("+15551230001").replace(
+            "m=audio 41000 RTP/AVP 0 8 101", "m=video 41000 RTP/AVP 96"
+        )
+        assert running.switch.call(video_only) == 488
+        record = eventually(lambda: (call := running.last_call())["ended_at"] and call)
+        assert (record["status"], record["sip_status"], record["answered_at"]) == ("failed", 488, None)
+        assert record["hangup_cause"] == "INCOMPATIBLE_DESTINATION"
+        assert running.switch.call(invite("+15551230001")) == 200, "its place was given back"
+
+
+def test_a_header_too_long_to_read_is_not_passed_over(both: Bridge) -> None:
+    pile = ", ".join(f"<sip:+1444555{n:04d}@pbx.example.com>" for n in range(300))
+    pasted = invite("+15551230001", f"Diversion: {pile}")
+    answer = both.ask("POST", "/api/explain", {"invite": pasted, "source_ip": "127.0.0.1"})[1]
+    assert (answer["decision"], answer["reason"]) == ("reject", "ambiguous_number")
+    assert "Diversion is too long" in answer["detail"]
