@@ -161,8 +161,8 @@ class CallBook:
             record = record.model_copy(update={"answered_at": None})
         elif answered_at and record.answered_at is None:
             # Hung up the moment it was answered: the event overtook our own note of the answer.
-            answered = {"status": CallStatus.IN_PROGRESS, "sip_status": 200, "answered_at": answered_at}
-            record = self.put(record.model_copy(update=answered), Tell.STATUS)
+            overtaken = {"status": CallStatus.IN_PROGRESS, "sip_status": 200, "answered_at": answered_at}
+            record = self.put(record.model_copy(update=overtaken), Tell.STATUS)
         cause = event.get("Hangup-Cause")
         sip_status = event.variable("sip_term_status") or ""
         billed = event.variable("billsec") or ""
