@@ -121,7 +121,7 @@ class SippCaller(Caller):
             greenlet.kill()
         if not self.was_sent("BYE"):
             self._say_goodbye()
-        self._process.terminate()
+        self._process.kill()  # SIPp takes a SIGTERM as a wish, and waits for its call
         self._process.wait(10)
         self._ear.close()
 

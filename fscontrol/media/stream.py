@@ -86,8 +86,8 @@ class CallStream:
         self._deadlines = deadlines
         self._clock = clock
         self._assistant: Assistant | None = None
-        self._udp = socket.socket(socket.AF_INET6 if ":" in our_ip else socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind((our_ip, 0))
+        self._our_ip = our_ip
+        self._udp: socket.socket | None = None
         self._call_address: tuple[str, int] | None = None
         self._outgoing: Queue[str] = Queue(maxsize=MOST_OUTGOING)
         self._ended: AsyncResult[End] = AsyncResult()
@@ -100,11 +100,14 @@ class CallStream:
     def run(self) -> End:
         """Stream until the end and return why it ended. Raises `MediaError` when it cannot begin."""
         greenlets: list[gevent.Greenlet[..., object]] = []
+        family = socket.AF_INET6 if ":" in self._our_ip else socket.AF_INET
+        udp = self._udp = socket.socket(family, socket.SOCK_DGRAM)
         try:
+            udp.bind((self._our_ip, 0))
             self._assistant = self._open_assistant()
             for message in self._messages.opening():
                 self._assistant.send(message)
-            ip, port = self._udp.getsockname()[:2]
+            ip, port = udp.getsockname()[:2]
             self._start_unicast(ip, port)
             self._last_datagram = self._clock()
             greenlets = [gevent.spawn(run) for run in (self._listen, self._send, self._receive, self._watch)]
@@ -124,7 +127,7 @@ class CallStream:
 
     def tick(self, *, late: bool) -> None:
         """Play the next 20 ms. Called by the clock fifty times a second; does not wait."""
-        if self._call_address is None or self._ended.ready():
+        if self._udp is None or self._call_address is None or self._ended.ready():
             return
         frame, due = self._playout.next_frame()
         with contextlib.suppress(OSError):
@@ -152,9 +155,10 @@ class CallStream:
 
     def _listen(self) -> None:
         """Datagrams of the call to messages."""
-        while True:
+        udp = self._udp
+        while udp is not None:
             try:
-                data, address = self._udp.recvfrom(_LARGEST_DATAGRAM)
+                data, address = udp.recvfrom(_LARGEST_DATAGRAM)
             except OSError:
                 return
             if self._call_address is None and address[0] == self._node_ip:
@@ -240,7 +244,8 @@ class CallStream:
             gevent.sleep(self._deadlines.idle - quiet)
 
     def _close(self) -> None:
-        self._udp.close()
+        if self._udp is not None:
+            self._udp.close()
         if self._assistant is not None:
             with contextlib.suppress(MediaError, gevent.Timeout), gevent.Timeout(1.0):
                 self._assistant.send(self._messages.stop())
