@@ -114,6 +114,7 @@ class Application:
             self.limits,
             self.book,
             make_prewarm(settings, self.backend) if self.backend else None,
+            self.controls.rules,
             clock=time.time,
             new_call_sid=lambda: call_sid(time.time(), secrets.token_bytes(8)),
             node_of=self._node_of,
@@ -205,6 +206,7 @@ class Application:
         self.controls.follow(node)
         if relay := self.relay:
             node.on_event("CHANNEL_PARK", lambda event: relay.parked(node, event))
+            node.on_event("CHANNEL_UNPARK", relay.unparked)
             node.on_event("CHANNEL_HANGUP_COMPLETE", relay.hung_up)
             node.on_event("DTMF", relay.dtmf)
         node.on_down(lambda: self.registrations.lost(node.name))

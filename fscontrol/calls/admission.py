@@ -14,6 +14,7 @@ from typing import Literal
 
 from fscontrol.calls.called_number import NumberRules
 from fscontrol.calls.limits import Scope
+from fscontrol.calls.rules import InboundRules, rules_of
 from fscontrol.model.networks import Network, host_network, plain_address, plain_network
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk, split_host_port
@@ -32,6 +33,7 @@ class TrunkSource:
     scopes: tuple[Scope, ...] = ()
     """The limits a call over this trunk counts in: the trunk's own and its organisation's."""
     media_ip_cidrs: tuple[str, ...] = ()
+    inbound: InboundRules = field(default_factory=InboundRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def source_of(organization: Organization, trunk: Trunk) -> TrunkSource:
         trunk.default_assistant_id,
         scopes,
         trunk.media_ip_cidrs,
+        rules_of(trunk),
     )
 
 

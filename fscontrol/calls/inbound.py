@@ -17,6 +17,8 @@ from fscontrol.calls.called_number import REQUEST_URI, TO
 from fscontrol.calls.finding import Asked, Trail, WayFinder
 from fscontrol.calls.limits import Limits, Refusal
 from fscontrol.calls.routing import Accept, Reason, Reject
+from fscontrol.calls.rule_actions import Play, RuleActions
+from fscontrol.calls.rules import InboundRules
 from fscontrol.errors import CallerGone, FscontrolError
 from fscontrol.esl.call_socket import CallSession
 from fscontrol.esl.event import Event
@@ -81,6 +83,7 @@ class InboundCalls:
         limits: Limits,
         book: CallBook,
         prewarm: Prewarm | None,
+        rules: RuleActions,
         *,
         clock: Callable[[], float],
         new_call_sid: Callable[[], str],
@@ -90,6 +93,7 @@ class InboundCalls:
         self._limits = limits
         self._book = book
         self._prewarm = prewarm
+        self._rules = rules
         self._clock = clock
         self._new_call_sid = new_call_sid
         self._node_of = node_of
@@ -105,11 +109,11 @@ class InboundCalls:
             if isinstance(verdict.decision, Reject):
                 self._refuse(session, record, verdict.decision, trail)
             else:
-                record = _routed(record, verdict.decision)
-                with self._limits.hold(record.call_sid, verdict.decision.source.scopes) as place:
+                record, source = _routed(record, verdict.decision), verdict.decision.source
+                with self._limits.hold(record.call_sid, source.scopes) as place:
                     if isinstance(place, Refusal):
                         self._refuse(session, record, _over(place, trail), trail, Tell.INCOMING | Tell.STATUS)
-                    elif self._serve(session, record, trail):
+                    elif self._follow_rule(session, record, source.inbound, trail):
                         place.keep()
         except CallerGone:
             trail.note("caller", "gone", "the call ended before it was handed over")
@@ -132,6 +136,34 @@ class InboundCalls:
             from_number=printable(call.variable("sip_from_user") or call.get("Caller-Caller-ID-Number"))[:64],
             started_at=self._clock(),
         )
+
+    def _follow_rule(
+        self, session: CallSession, record: CallRecord, rules: InboundRules, trail: Trail
+    ) -> bool:
+        """What the trunk's inbound rule says; whether the call goes on. Within its place: playing takes a channel."""
+        action = self._rules.apply(session, record, rules, trail)
+        if action is None:
+            return self._serve(session, record, trail)
+        if isinstance(action, Play):
+            self._play(session, record, action, trail)
+            return True
+        self._refuse(session, record, action, trail, Tell.INCOMING | Tell.STATUS)
+        return False
+
+    def _play(self, session: CallSession, record: CallRecord, play: Play, trail: Trail) -> None:
+        session.execute("set", f"{CALL_SID_VARIABLE}={record.call_sid}")
+        reason = Reason.REJECTED_BY_RULE.value
+        # In the book before anything can end it: the hang-up closes it.
+        self._book.put(record.model_copy(update={"reason": reason}), Tell.INCOMING)
+        session.execute("answer")
+        answered_at = self._clock()
+        play.hand_over(session)
+        trail.note("hand-over", "to the rule's audio")
+        self._book.advance(
+            record.call_sid, Tell.STATUS, status=CallStatus.IN_PROGRESS, sip_status=200, answered_at=answered_at,
+            steps=tuple(trail.steps),
+        )  # fmt: skip
+        self._log(record, reason, 200)
 
     def _serve(self, session: CallSession, record: CallRecord, trail: Trail) -> bool:
         """Ring, prewarm, answer, park. False when the backend's silence refused the call."""

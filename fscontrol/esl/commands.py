@@ -29,6 +29,7 @@ _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
 REGISTRATION_EVENTS = ("CUSTOM", "sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
 CALL_EVENTS = (
     "CHANNEL_PARK",
+    "CHANNEL_UNPARK",
     "CHANNEL_HOLD",
     "CHANNEL_BRIDGE",
     "CHANNEL_HANGUP_COMPLETE",

@@ -16,8 +16,10 @@ import gevent
 from pydantic import SecretStr
 
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.channel_state import TRANSFER_VARIABLE
 from fscontrol.errors import FscontrolError, NotFound
 from fscontrol.esl import commands
+from fscontrol.esl.call_commands import get_channel_variable
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.media import twilio
@@ -103,13 +105,23 @@ class Relay:
         if call_sid in self._streams:
             return
         try:
-            node.request(commands.park_again(self._book.get(call_sid).uuid))
+            record = self._book.get(call_sid)
+            transferred = node.request(get_channel_variable(record.uuid, TRANSFER_VARIABLE)).strip() == "true"
+            if transferred or record.reason:
+                return  # it talks to somebody else, or a rule's audio is played to it
+            node.request(commands.park_again(record.uuid))
         except FscontrolError as error:
             log.warning("a call could not be taken up", extra={"call_sid": call_sid, "reason": str(error)})
 
+    def unparked(self, event: Event) -> None:
+        """The call left the parking loop (a transfer), and `unicast` with it; parked again, it gets a new stream."""
+        call_sid = self._sid_of_channel.get(event.get("Unique-ID"), "")
+        if stream := self._streams.pop(call_sid, None):
+            stream.end(End.STOPPED)
+
     def hung_up(self, event: Event) -> None:
         """The call is over."""
-        if stream := self._streams.get(self._sid_of_channel.get(event.get("Unique-ID"), "")):
+        if stream := self._streams.get(self._sid_of_channel.pop(event.get("Unique-ID"), "")):
             stream.end(End.HUNG_UP)
 
     def dtmf(self, event: Event) -> None:
@@ -149,8 +161,9 @@ class Relay:
             )
             why = End.LOST
         finally:
-            self._streams.pop(call_sid, None)
-            self._sid_of_channel.pop(record.uuid, None)
+            if self._streams.get(call_sid) is stream:
+                del self._streams[call_sid]
+                self._sid_of_channel.pop(record.uuid, None)
         log.info("stream ended", extra={"call_sid": call_sid, "reason": why.value})
         if why in (End.LOST, End.NO_AUDIO, End.NO_CALLER):
             self._book.amend(call_sid, media=stream.figures, reason=why.value)
