@@ -32,7 +32,7 @@ BUILDERS: dict[str, tuple[Callable[[str], Command], int]] = {
     "digits": (lambda v: live.send_dtmf(UUID, v), 4),
     "hold": (live.hold, 3),
     "resume": (live.resume, 4),
-    "mute": (lambda v: live.mute(v, "read"), 6),
+    "mute": (lambda v: live.mute(v, "read"), 7),
     "unmute": (live.unmute, 4),
     "record": (lambda v: live.start_recording(UUID, v), 5),
     "stop recording": (lambda v: live.stop_recording(UUID, v), 5),
