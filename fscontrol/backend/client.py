@@ -6,20 +6,19 @@ Refuses: redirects, proxies and credentials from the environment, cookies, and a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import gevent
 import requests
 import urllib3
 from pydantic import SecretStr
 
 from fscontrol.backend import signature
+from fscontrol.backend.deadline import within
 from fscontrol.backend.messages import PREWARM_PATH, prewarm_body
 from fscontrol.errors import BackendRefused, BackendUnavailable
 from fscontrol.model.call import CallRecord
@@ -75,7 +74,10 @@ class BackendClient:
         }
         if self._secret.get_secret_value():
             headers[signature.HEADER] = signature.sign(self._secret, body, self._clock())
-        with _within(deadline_seconds, path):
+        too_late = BackendUnavailable(
+            f"the backend gave no whole answer to {path} within {deadline_seconds:g} s"
+        )
+        with within(deadline_seconds, too_late):
             status, text = self._exchange(path, body, headers, deadline_seconds)
         if not 200 <= status < 300:
             shown = self._shown(text)
@@ -127,20 +129,6 @@ class BackendClient:
             if secret:
                 text = text.replace(secret, "***")
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_SHOWN]
-
-
-@contextlib.contextmanager
-def _within(seconds: float, path: str) -> Iterator[None]:
-    """The whole exchange, not each read of it: a byte a second would never run into a socket's timeout."""
-    timer = gevent.Timeout.start_new(seconds)
-    try:
-        yield
-    except gevent.Timeout as fired:
-        if fired is not timer:
-            raise
-        raise BackendUnavailable(f"the backend gave no whole answer to {path} within {seconds:g} s") from None
-    finally:
-        timer.close()
 
 
 def _bounded(stream: urllib3.BaseHTTPResponse) -> bytes:

@@ -8,22 +8,21 @@ cookies and credentials of the environment.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import gevent
 import requests
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from fscontrol.backend.deadline import within
 from fscontrol.errors import UrlRefused, UrlUnavailable
 
 _MOST_REDIRECTS = 3
@@ -66,7 +65,7 @@ class Outside:
 
     def get(self, url: str, deadline_seconds: float, most_bytes: int) -> OutsideAnswer:
         """Fetch; follows redirects that stay on the same scheme, host and port."""
-        with _within(deadline_seconds, url), self._session() as session:
+        with within(deadline_seconds, _too_late(url, deadline_seconds)), self._session() as session:
             for _ in range(_MOST_REDIRECTS + 1):
                 answer, location = _exchange(session, "GET", url, b"", {}, deadline_seconds, most_bytes)
                 if location is None:
@@ -76,7 +75,7 @@ class Outside:
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], deadline_seconds: float) -> int:
         """Send JSON and return the status; redirects are not followed, and the answer's body is not read."""
-        with _within(deadline_seconds, url), self._session() as session:
+        with within(deadline_seconds, _too_late(url, deadline_seconds)), self._session() as session:
             answer, _ = _exchange(session, "POST", url, body, headers, deadline_seconds, 0)
             return answer.status
 
@@ -149,18 +148,8 @@ def _same_place(url: str, location: str) -> str:
     return there
 
 
-@contextlib.contextmanager
-def _within(seconds: float, url: str) -> Iterator[None]:
-    """The whole exchange: a byte a second would never run into a socket's timeout."""
-    timer = gevent.Timeout.start_new(seconds)
-    try:
-        yield
-    except gevent.Timeout as fired:
-        if fired is not timer:
-            raise
-        raise UrlUnavailable(f"{_shown(url)} gave no whole answer within {seconds:g} s") from None
-    finally:
-        timer.close()
+def _too_late(url: str, seconds: float) -> UrlUnavailable:
+    return UrlUnavailable(f"{_shown(url)} gave no whole answer within {seconds:g} s")
 
 
 def _shown(url: str) -> str:

@@ -103,7 +103,12 @@ class CallStream:
         family = socket.AF_INET6 if ":" in self._our_ip else socket.AF_INET
         udp = self._udp = socket.socket(family, socket.SOCK_DGRAM)
         try:
-            udp.bind((self._our_ip, 0))
+            try:
+                udp.bind((self._our_ip, 0))
+            except OSError as error:
+                raise MediaError(
+                    f"no port for the call's audio on {self._our_ip}: {error.strerror}"
+                ) from None
             self._assistant = self._open_assistant()
             for message in self._messages.opening():
                 self._assistant.send(message)
