@@ -11,43 +11,50 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
 
 from flask import Flask
 
 from fscontrol.backend import messages
 from fscontrol.backend.client import BackendClient
 from fscontrol.backend.outbox import Outbox
-from fscontrol.calls.book import Announcer, CallBook
+from fscontrol.calls.announcing import Announcer
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.controls import make_controls
+from fscontrol.calls.draining import Draining
+from fscontrol.calls.ended_elsewhere import EndsOfCalls
 from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls, Prewarm
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.sources import TrunkSources
-from fscontrol.errors import ConfigurationError, EslError
-from fscontrol.esl import commands
+from fscontrol.errors import ConfigurationError
 from fscontrol.esl.call_socket import CallSocketServer
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
+from fscontrol.esl.lease import Leases, holder_name
 from fscontrol.esl.nodes import Nodes
-from fscontrol.http import control, explain, observe, organizations, outbox, sync
+from fscontrol.http import control, explain, freeswitch, gateways, nodes, observe, organizations, outbox, sync
 from fscontrol.http.server import HttpServer, make_app
-from fscontrol.media.relay import Relay, RelaySettings
-from fscontrol.media.stream import Deadlines
-from fscontrol.model.call import CallStatus
+from fscontrol.media.assistants import make_media
+from fscontrol.media.taking_up import TakingUp
+from fscontrol.provisioning.elsewhere import Elsewhere
+from fscontrol.provisioning.media_rules import MediaRules
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.settings import Settings
+from fscontrol.sofia import served
 from fscontrol.sofia.acl import CallerWall
+from fscontrol.sofia.apply import Caution
 from fscontrol.sofia.deliver import GatewayFiles
+from fscontrol.sofia.delivery import Deliveries
+from fscontrol.sofia.nudge import Nudger
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.base import Store
 from fscontrol.store.opening import open_store
-from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
+from fscontrol.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +80,13 @@ def make_outbox(
     )
 
 
-def make_prewarm(settings: Settings, backend: BackendClient) -> Prewarm:
-    """How calls ask the backend before they are answered."""
-    return Prewarm(backend.prewarm, settings.prewarm_timeout_seconds, settings.prewarm_policy)
-
-
 class Application:
     """One control plane. Build it with safe settings (`settings.require_safe`), `start` it, `stop` it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        _conceal_secrets(settings)
+        for secret in settings.secrets():
+            conceal(secret)
         rng = random.SystemRandom()
         self.store = open_store(settings)
         self.registrations = Registrations(time.time)
@@ -91,29 +94,75 @@ class Application:
             NodeClient(address, settings.esl_password, settings.esl_timeout_seconds, rng.random)
             for address in settings.nodes
         )
+        self.name = holder_name()
+        self.leases = Leases(self.nodes, self.store, self.name, settings.lease_seconds)
+        self.served = {name: served.ServedGateways() for name in settings.xml_curl_nodes}
+        for node in self.nodes:
+            served.follow(node, over_http=node.name in self.served)  # before the reconciler's first pass
         self.reconciler = Reconciler(
             self.nodes,
+            self.leases,
             self.store,
-            GatewayFiles(settings.config_dir),
+            Deliveries(GatewayFiles(settings.config_dir), self.served),
             self.registrations,
             settings.reconcile_seconds,
             rng.random,
+            Caution(settings.register_seconds, settings.most_removed_share),
         )
         self.sources = TrunkSources(self.store, DnsResolver(), settings.reconcile_seconds)
+        self.reconciler.on_applied(self.sources.applied)
         self.limits = Limits(time.monotonic)
-        self.ways = WayFinder(self.store, self.sources)
+        self.draining = Draining(self.store)
+        self.ways = WayFinder(self.store, self.sources, self.draining.__contains__)
         self.backend = make_backend(settings)
         self.outbox = make_outbox(settings, self.store, self.backend, rng.random) if self.backend else None
         announcer = Announcer(messages.incoming, messages.status, self.outbox.wake) if self.outbox else None
-        self.book = CallBook(self.store, self.limits, announcer, time.time, mask=settings.mask_numbers)
-        self.relay = Relay(_relay_settings(settings), self.book) if settings.stream_url else None
-        self.controls = make_controls(settings, self.store, self.book, self.nodes, PROFILE, self._has_stream)
-        self.organizations = Organizations(self.store, self._organization_changed)
+        self.metrics = Metrics()
+        self.book = CallBook(
+            self.store,
+            self.limits,
+            announcer,
+            time.time,
+            mask=settings.mask_numbers,
+            ended=self.metrics.call_ended,
+        )
+        self.controls = make_controls(
+            settings,
+            self.store,
+            self.book,
+            self.nodes,
+            PROFILE,
+            lambda call_sid: self.media.relay.carries(call_sid),  # noqa: PLW0108  (made below: each needs the other)
+        )
+        self.media = make_media(
+            settings,
+            self.nodes,
+            self.book,
+            self.sources,
+            self.controls.lost,
+            self.controls.note_stream,
+            PROFILE,
+        )
+        self.ends = EndsOfCalls(self.book, self.store, self.limits, self._is_ours)
+        self.taking_up = TakingUp(self.book, self.media, self._is_ours)
+        self.metrics.watch("relay_streams", "Calls with a stream now", lambda: self.media.relay.streaming)
+        self.metrics.watch("calls_active", "Calls in progress", lambda: len(self.book.active))
+        rules = MediaRules(
+            settings.assistant_hosts,
+            self.media.drivers.nodes_without,
+            settings.media_driver,
+            has_stream_url=bool(settings.stream_url),
+            has_sip_uri=bool(settings.assistant_sip_uri),
+        )
+        self.elsewhere = Elsewhere(self.store, self.name, self._organization_changed)
+        self.organizations = Organizations(self.store, self._organization_taken, rules.problems)
         inbound = InboundCalls(
             self.ways,
             self.limits,
             self.book,
-            make_prewarm(settings, self.backend) if self.backend else None,
+            Prewarm(self.backend.prewarm, settings.prewarm_timeout_seconds, settings.prewarm_policy)
+            if self.backend
+            else None,
             self.controls.rules,
             clock=time.time,
             new_call_sid=lambda: call_sid(time.time(), secrets.token_bytes(8)),
@@ -132,6 +181,7 @@ class Application:
             self.sources.networks,
             lambda: self.sources.complete,
             enabled=settings.caller_wall == "on",
+            is_ours=self._is_ours,
         )
         self.sources.on_change(self.wall.wake)
         self.http = HttpServer(settings.http.host, settings.http.port, self._http_app())
@@ -143,28 +193,34 @@ class Application:
         self.sources.start()
         if self.outbox:
             self.outbox.start()
+        self.draining.start()
         self.book.start()
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
         self.wall.start()
         self.reconciler.start()
-        if self.relay:
-            self.relay.start()
+        self.elsewhere.start()
+        self.media.start()
+        self.leases.start()
         self.nodes.start()
+        self.media.drivers.require_default(self.settings.esl_timeout_seconds)
         _bind("FSCONTROL_HTTP", str(self.settings.http), self.http)
-        log.info(
-            "serving", extra={"http": str(self.settings.http), "call_socket": str(self.settings.call_socket)}
-        )
+        addresses = {"http": str(self.settings.http), "call_socket": str(self.settings.call_socket)}
+        log.info("serving", extra=addresses)
 
     def stop(self) -> None:
         """Stop taking work, finish what is under way, release everything."""
+        for node in (each for each in self.nodes if each.name in self.served):
+            served.release(node)  # FreeSWITCH asks us something at each reload: while we answer
         self.http.stop()
         self.call_socket.stop()
-        if self.relay:
-            self.relay.stop()  # the calls stay parked in FreeSWITCH
+        self.media.stop()  # the calls stay parked in FreeSWITCH
         self.reconciler.stop()
         self.wall.stop()
+        self.elsewhere.stop()
+        self.leases.stop()
         self.nodes.stop()
         self.sources.stop()
+        self.draining.stop()
         self.book.stop()
         if self.outbox:
             self.outbox.stop()  # after the book, which may have had something to tell
@@ -180,19 +236,30 @@ class Application:
             organizations.door(
                 self.organizations, self.store, self.reconciler, self.registrations, self.nodes, timeout
             ),
-            observe.door(self.store, self.registrations, self.book, self.nodes),
+            gateways.door(self.store, self.registrations, Nudger(self.nodes, self.store, self.registrations)),
+            observe.door(self.store, self.book, self.nodes, self.metrics),
+            nodes.door(self.nodes, self.leases, self.draining, self.store),
             explain.door(self.ways),
             control.door(self.controls.control, self.controls.transfer),
             outbox.door(self.store, self._wake_outbox, mask=self.settings.mask_numbers),
         ]
-        return make_app(doors, self.settings.api_key, self.settings.max_body_bytes)
-
-    def _has_stream(self, call_sid: str) -> bool:
-        return self.relay is not None and self.relay.carries(call_sid)
+        guards = [freeswitch.PATH] if self.served else []
+        if self.served:
+            doors.append(freeswitch.door(self.served, self.settings.xml_curl_password))
+        return make_app(doors, self.settings.api_key, self.settings.max_body_bytes, guards)
 
     def _wake_outbox(self) -> None:
         if self.outbox:
             self.outbox.wake()
+
+    def _is_ours(self, node: str) -> bool:
+        return self.leases[node].held
+
+    def _organization_taken(self, key: str) -> None:
+        self.elsewhere.tell(
+            key
+        )  # first: once woken, nothing may come between this and the order the door waits for
+        self._organization_changed(key)
 
     def _organization_changed(self, key: str) -> None:
         self.sources.refresh(key)
@@ -202,34 +269,19 @@ class Application:
         for name in ("sofia::gateway_state", "sofia::gateway_delete"):
             node.on_event(name, lambda event, node=node.name: self.registrations.take_event(node, event))  # type: ignore[misc]
             node.on_event(name, lambda event, node=node.name: self.sources.take_gateway_event(node, event))  # type: ignore[misc]
-        node.on_event("CHANNEL_HANGUP_COMPLETE", self.book.hung_up)
-        self.controls.follow(node)
-        if relay := self.relay:
-            node.on_event("CHANNEL_PARK", lambda event: relay.parked(node, event))
-            node.on_event("CHANNEL_UNPARK", relay.unparked)
-            node.on_event("CHANNEL_HANGUP_COMPLETE", relay.hung_up)
-            node.on_event("DTMF", relay.dtmf)
+        # One handler for both: what the relay saw belongs to the message that tells of the end.
+        node.on_event(
+            "CHANNEL_HANGUP_COMPLETE",
+            lambda event: self.ends.hung_up(node.name, event, self.media.hung_up(event)),
+        )
+        self.controls.follow(node, self._is_ours)
+        self.media.follow(node, self._is_ours)
         node.on_down(lambda: self.registrations.lost(node.name))
-        node.on_up(lambda: self._compare_calls_soon(node))
-
-    def _compare_calls_soon(self, node: NodeClient) -> None:
-        spawn(f"compare calls {node.name}", self._compare_calls, node)
-
-    def _compare_calls(self, node: NodeClient) -> None:
-        asked_at = time.time()
-        try:
-            listed = node.request(commands.show_channels())
-            self.book.compare_with_channels(
-                node.name,
-                listed,
-                asked_at,
-                lambda uuid: node.request(commands.channel_exists(uuid)).strip() == "true",
-            )
-            for record in self.book.active:
-                if self.relay and record.node == node.name and record.status is CallStatus.IN_PROGRESS:
-                    self.relay.take_over(node, record.call_sid)
-        except EslError as error:
-            log.warning("calls not compared", extra={"node": node.name, "reason": str(error)})
+        node.on_up(lambda: self.taking_up.soon(node))
+        lease = self.leases[node.name]
+        lease.on_taken(lambda: self.wall.look_again(node.name))
+        lease.on_taken(lambda: self.taking_up.soon(node))
+        lease.on_lost(lambda: self.media.leave(node.name))
 
     def _node_of(self, call: Event) -> str:
         """The node a call came from: by its switchname, which the rendered tree sets to the node's name."""
@@ -238,23 +290,9 @@ class Application:
         return switchname if switchname in names or len(names) > 1 else names[0]
 
 
-def _relay_settings(settings: Settings) -> RelaySettings:
-    deadlines = Deadlines(settings.stream_first_audio_seconds, settings.stream_idle_seconds)
-    return RelaySettings(settings.stream_url, settings.stream_key, settings.stream_open_seconds, deadlines)
-
-
-def _conceal_secrets(settings: Settings) -> None:
-    given = (settings.api_key, settings.esl_password, settings.secret_key)
-    for secret in (*given, settings.backend_key, settings.backend_secret, settings.stream_key):
-        conceal(secret.get_secret_value())
-    for url in (settings.store_url, settings.backend_url):
-        conceal(unquote(urlsplit(url).password or ""))
-
-
 def _bind(setting: str, address: str, server: CallSocketServer | HttpServer) -> None:
     try:
         server.start()
     except OSError as error:
-        raise ConfigurationError(
-            [f"{setting}={address} cannot be bound: {error.strerror or error}"]
-        ) from None
+        why = f"{setting}={address} cannot be bound: {error.strerror or error}"
+        raise ConfigurationError([why]) from None

@@ -10,10 +10,15 @@ FscontrolError                      internal
 │   ├── NotFound                    not_found
 │   ├── MethodNotAllowed            method_not_allowed
 │   ├── StaleGeneration             stale_generation       an older generation than the one stored
+│   ├── GatewayDoesNotRegister      gateway_does_not_register  a gateway with register=false was to register
+│   ├── RemovalHeld                 removal_held           so much would be removed that it has to be forced
 │   ├── CallOver                    call_over              what was asked of a call that has ended
 │   ├── CallNotAnswered             call_not_answered      what only an answered call can do
+│   ├── TransferUnderWay            transfer_under_way     a call can be transferred once
 │   └── TooManyRequests             too_many_requests      `retry_after` seconds
+├── LeaseLost                       lease_lost             another control plane steers the node now, or nobody does yet
 ├── StoreError                      store                  the store cannot be read or written
+│   ├── BackupRefused               backup_refused         a backup that cannot be taken in, or not here
 │   └── SecretUnreadable            secret_unreadable      a stored secret does not open with the keys given
 ├── RenderError                     render                 what was rendered would not be safe or well-formed XML
 ├── DeliveryError                   delivery               the rendered files could not be written
@@ -35,9 +40,6 @@ FscontrolError                      internal
     ├── UnsafeArgument              unsafe_argument        a value that would change the meaning of a command
     ├── CommandRefused              command_refused        FreeSWITCH said no
     └── CallerGone                  caller_gone            the caller hung up while the call socket was deciding
-
-What an error is over HTTP stands in `fscontrol.http.problems`, what a refused call is in SIP in
-`fscontrol.calls.routing`; a test holds that both are complete.
 """
 
 from __future__ import annotations
@@ -124,6 +126,18 @@ class StaleGeneration(RequestError):
     id = "stale_generation"
 
 
+class GatewayDoesNotRegister(RequestError):
+    """The gateway has register=false: there is nothing to register, and asking FreeSWITCH to would leak a lock."""
+
+    id = "gateway_does_not_register"
+
+
+class RemovalHeld(RequestError):
+    """So much of a node would be removed that somebody has to insist; nothing was changed."""
+
+    id = "removal_held"
+
+
 class CallOver(RequestError):
     """The call has ended; nothing can be done to it any more."""
 
@@ -136,6 +150,12 @@ class CallNotAnswered(RequestError):
     id = "call_not_answered"
 
 
+class TransferUnderWay(RequestError):
+    """The call is being connected to somebody else, or has been; one that comes back can be transferred again."""
+
+    id = "transfer_under_way"
+
+
 class TooManyRequests(RequestError):
     """Over a limit; try again after `retry_after` seconds."""
 
@@ -146,10 +166,22 @@ class TooManyRequests(RequestError):
         super().__init__(message)
 
 
+class LeaseLost(FscontrolError):
+    """The node is not ours to change (any more): its lease ran out, or a later holder has it."""
+
+    id = "lease_lost"
+
+
 class StoreError(FscontrolError):
     """The store cannot be read or written."""
 
     id = "store"
+
+
+class BackupRefused(StoreError):
+    """A backup that is no whole, unaltered one of a version we know, or a store that is not to be overwritten."""
+
+    id = "backup_refused"
 
 
 class SecretUnreadable(StoreError):

@@ -9,19 +9,24 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from fscontrol.errors import ConfigurationError
+from fscontrol.model.assistant_media import Driver, WhenLostText
+from fscontrol.model.call_template import SipTemplate, StreamTemplate
+from fscontrol.model.delivery import Delivery, delivery_of, read_deliveries
 from fscontrol.model.trunk import split_host_port
 
 FREESWITCH_DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (the public default, refused below)
 MINIMUM_KEY_LENGTH = 16
+_HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?")
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (to bind, not to ask)
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,31}")
 
 
@@ -80,6 +85,10 @@ def _nodes(value: object) -> object:
     return tuple(nodes)
 
 
+def _deliveries(value: object) -> object:
+    return tuple(sorted(read_deliveries(value).items())) if isinstance(value, str) else value
+
+
 def _comma_list(value: object) -> object:
     return (
         tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
@@ -120,6 +129,13 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _HOST_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is no host name, address or *.name")
+    return tuple(value.lower() for value in values)
+
+
 def _one_line(value: SecretStr) -> SecretStr:
     if any(character in value.get_secret_value() for character in "\r\n\0"):
         raise ValueError("must be one line: it is sent in a command")
@@ -130,12 +146,6 @@ def _header_value(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not all("!" <= character <= "~" for character in text):
         raise ValueError("must be visible ASCII without spaces: it is sent in a header")
-    return value
-
-
-def _stream_url(value: str) -> str:
-    if value and urlsplit(value).scheme not in ("ws", "wss"):
-        raise ValueError("must be a ws:// or wss:// URL")
     return value
 
 
@@ -191,6 +201,38 @@ class Settings(BaseModel):
         alias="FSCONTROL_CONFIG_DIR",
         description="FreeSWITCH's configuration tree; gateway files are delivered into it.",
     )
+    delivery: Annotated[tuple[tuple[str, Delivery], ...], BeforeValidator(_deliveries)] = Field(
+        (),
+        alias="FSCONTROL_DELIVERY",
+        description="How gateways reach a node: files (the default), or xml_curl (FreeSWITCH asks us for the one it"
+        " starts; the files are what it boots on). One word for all nodes, or fs1=xml_curl,fs2=files.",
+    )
+    xml_curl_url: Annotated[str, AfterValidator(_http_url)] = Field(
+        "",
+        alias="FSCONTROL_XML_CURL_URL",
+        repr=False,  # a URL may hold a password
+        description="Where FreeSWITCH asks; default: http://FSCONTROL_HTTP/freeswitch/xml.",
+    )
+    xml_curl_password: Annotated[SecretStr, AfterValidator(_header_value)] = Field(
+        SecretStr(""),
+        alias="FSCONTROL_XML_CURL_PASSWORD",
+        description="What FreeSWITCH proves itself with there (the user is the node's name); at least 16 characters.",
+    )
+    xml_curl_ca: str = Field(
+        "",
+        alias="FSCONTROL_XML_CURL_CA",
+        description="Authorities an https:// URL is checked against, a PEM file as FreeSWITCH sees it; empty: its own.",
+    )
+    xml_curl_cert: str = Field(
+        "",
+        alias="FSCONTROL_XML_CURL_CERT",
+        description="Certificate FreeSWITCH presents there (mutual TLS): a PEM file as FreeSWITCH sees it.",
+    )
+    xml_curl_key: str = Field(
+        "",
+        alias="FSCONTROL_XML_CURL_KEY",
+        description="That certificate's key: a PEM file as FreeSWITCH sees it.",
+    )
     backend_url: Annotated[str, AfterValidator(_http_url)] = Field(
         "", alias="FSCONTROL_BACKEND_URL", repr=False, description="Base URL of the backend."
     )
@@ -235,11 +277,34 @@ class Settings(BaseModel):
         alias="FSCONTROL_MASK_NUMBERS",
         description="Mask telephone numbers in records, lists and logs; the backend still gets them whole.",
     )
-    stream_url: Annotated[str, AfterValidator(_stream_url)] = Field(
+    media_driver: Driver = Field(
+        Driver.RELAY,
+        alias="FSCONTROL_MEDIA_DRIVER",
+        description="What carries calls to their assistants: relay (no module needed), audio_stream or audio_fork"
+        " (FreeSWITCH modules), sip (assistants that speak SIP). Organisations may choose another.",
+    )
+    stream_url: StreamTemplate = Field(
         "",
         alias="FSCONTROL_STREAM_URL",
         repr=False,
-        description="The assistant's audio stream, a ws:// or wss:// template.",
+        description="The assistant's audio stream, a ws:// or wss:// template, such as wss://host/streams?call={call_sid}.",
+    )
+    assistant_sip_uri: SipTemplate = Field(
+        "",
+        alias="FSCONTROL_ASSISTANT_SIP_URI",
+        description="Assistants that speak SIP (driver sip), a template, such as sip:{assistant_id}@host:5060.",
+    )
+    assistant_hosts: Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_host_names)] = (
+        Field(
+            (),
+            alias="FSCONTROL_ASSISTANT_HOSTS",
+            description="Hosts that organisations may name in stream URLs and SIP URIs; *.example.com: all below.",
+        )
+    )
+    when_assistant_lost: WhenLostText = Field(
+        "hangup",
+        alias="FSCONTROL_WHEN_ASSISTANT_LOST",
+        description="A call that lost its assistant: hangup, play:FILE-OR-URL, transfer:NUMBER-OR-SIP-URI.",
     )
     recordings_dir: Path = Field(
         Path("var/recordings"),
@@ -296,6 +361,28 @@ class Settings(BaseModel):
         gt=0,
         le=86400,
         description="How often every node is compared with the store, with jitter.",
+    )
+    register_seconds: float = Field(
+        10.0,
+        alias="FSCONTROL_REGISTER_SECONDS",
+        gt=0,
+        le=300,
+        description="How long a changed trunk's new gateway may take to register before the old one is kept on.",
+    )
+    most_removed_share: float = Field(
+        0.5,
+        alias="FSCONTROL_MOST_REMOVED_SHARE",
+        ge=0,
+        le=1,
+        description="Removing 10 or more gateways, and more than this share of a node's, waits for ?force=true.",
+    )
+    lease_seconds: float = Field(
+        6.0,
+        alias="FSCONTROL_LEASE_SECONDS",
+        ge=1,
+        le=60,
+        description="How long a control plane that died keeps its nodes from the others on the same store; another"
+        " takes over within four thirds of it.",
     )
     esl_timeout_seconds: float = Field(
         5.0,
@@ -366,7 +453,8 @@ class Settings(BaseModel):
         alias="FSCONTROL_STREAM_IDLE_SECONDS",
         gt=0,
         le=600,
-        description="A call from which no audio has come for so long is hung up.",
+        description="A call of which FreeSWITCH sends no audio for so long is hung up; for a caller who falls silent it"
+        " sends silence, and hangs up by itself after two minutes without RTP.",
     )
 
     caller_wall: Literal["on", "off"] = Field(
@@ -410,6 +498,17 @@ class Settings(BaseModel):
         description="Where FreeSWITCH binds its Event Socket; default: the node's address (freeswitch-config).",
     )
 
+    def secrets(self) -> Iterator[str]:
+        """Every secret in the settings, as text: what no log may show."""
+        for secret in (
+            self.api_key, self.esl_password, self.xml_curl_password, self.backend_key, self.backend_secret,
+            self.stream_key,
+        ):  # fmt: skip
+            yield secret.get_secret_value()
+        yield from (key.strip() for key in self.secret_key.get_secret_value().split(","))
+        for url in (self.store_url, self.backend_url, self.xml_curl_url):
+            yield unquote(urlsplit(url).password or "")
+
     @property
     def public_addresses(self) -> list[str]:
         """The settings that reach beyond this machine, as `NAME=address`."""
@@ -445,6 +544,13 @@ class Settings(BaseModel):
                 f"FSCONTROL_HTTP and FSCONTROL_CALL_SOCKET are both {self.http}; give them different ports"
             )
         found += self._too_long_for_a_decision()
+        found += self._xml_curl_contradictions()
+        if self.media_driver is Driver.SIP and not self.assistant_sip_uri:
+            found.append("FSCONTROL_MEDIA_DRIVER=sip needs FSCONTROL_ASSISTANT_SIP_URI")
+        if self.media_driver.module and not self.stream_url:
+            found.append(f"FSCONTROL_MEDIA_DRIVER={self.media_driver} needs FSCONTROL_STREAM_URL")
+        if self.media_driver is Driver.AUDIO_FORK and self.stream_key.get_secret_value():
+            found.append("FSCONTROL_STREAM_KEY cannot be sent by audio_fork; use relay or audio_stream")
         if self.external_ip:
             try:
                 _ip(self.external_ip)
@@ -453,6 +559,49 @@ class Settings(BaseModel):
         if self.store_url.startswith("redis") and not self.secret_key.get_secret_value():
             found.append(
                 "FSCONTROL_SECRET_KEY is not set: replicas sharing Redis need one key to read each other's secrets"
+            )
+        return found
+
+    def delivery_of(self, node: str) -> Delivery:
+        """How gateways reach a node."""
+        return delivery_of(node, dict(self.delivery))
+
+    @property
+    def xml_curl_nodes(self) -> tuple[str, ...]:
+        """The nodes that ask us for their gateways."""
+        names = (node.name for node in self.nodes)
+        return tuple(name for name in names if self.delivery_of(name) is Delivery.XML_CURL)
+
+    @property
+    def xml_curl_address(self) -> str:
+        """The URL such a node asks."""
+        return self.xml_curl_url or f"http://{self.http}/freeswitch/xml"
+
+    def _xml_curl_contradictions(self) -> list[str]:
+        names = {node.name for node in self.nodes}
+        found = [
+            f"FSCONTROL_DELIVERY names {name!r}, which FSCONTROL_NODES does not: correct one of them"
+            for name, _ in self.delivery
+            if name and name not in names
+        ]
+        if not self.xml_curl_nodes:
+            return found
+        if len(self.xml_curl_password.get_secret_value()) < MINIMUM_KEY_LENGTH:
+            found.append(
+                f"FSCONTROL_XML_CURL_PASSWORD needs at least {MINIMUM_KEY_LENGTH} characters: whoever has it reads the"
+                " trunks' passwords"
+            )
+        if not self.xml_curl_url and self.http.host in _ANY_ADDRESS:
+            found.append(
+                f"FSCONTROL_XML_CURL_URL is not set: FSCONTROL_HTTP={self.http} is no address FreeSWITCH could ask"
+            )
+        if bool(self.xml_curl_cert) != bool(self.xml_curl_key):
+            found.append(
+                "FSCONTROL_XML_CURL_CERT and FSCONTROL_XML_CURL_KEY go together: set both or neither"
+            )
+        if (self.xml_curl_cert or self.xml_curl_ca) and not self.xml_curl_address.startswith("https://"):
+            found.append(
+                "FSCONTROL_XML_CURL_URL must be https:// for FSCONTROL_XML_CURL_CERT and _CA to mean anything"
             )
         return found
 

@@ -13,17 +13,19 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from fscontrol.simulator.carrier import CarrierBehaviour
+from fscontrol.simulator.carrier import Bindings, CarrierBehaviour
 from fscontrol.simulator.carrier_server import UdpCarrier
 from fscontrol.simulator.freeswitch_process import FreeswitchProcess, find_freeswitch
 from fscontrol.simulator.invite_text import InviteRefused
 from fscontrol.simulator.server import StandIn
 from fscontrol.sofia.acl import CALLERS_FILE, render_callers
 from fscontrol.sofia.deliver import write_private_file, write_tree
-from fscontrol.sofia.tree import NodeConfig, render_tree
+from fscontrol.sofia.tree import NodeConfig, XmlCurl, render_tree
 from tests import sipp
 from tests.waiting import eventually, free_port
 
+# Below the ports the kernel gives out, and each test process with ports of its own: several may run at once.
+_RTP_START = 10_000 + os.getpid() % 50 * 400
 PASSWORD = SecretStr("esl-canary-1f9b")
 
 
@@ -32,7 +34,7 @@ class Switch(abc.ABC):
 
     kind: str
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, xml_curl: XmlCurl | None = None) -> None:
         self.work = work
         self.call_socket_port = free_port()
         self.config = NodeConfig(
@@ -44,8 +46,9 @@ class Switch(abc.ABC):
             sip_ip="127.0.0.1",
             sip_port=free_port(socket.SOCK_DGRAM),
             tls_port=0,
-            rtp_start=30_000,
-            rtp_end=31_000,
+            rtp_start=_RTP_START,
+            rtp_end=_RTP_START + 198,
+            xml_curl=xml_curl,
         )
 
     def let_in(self, *networks: str) -> None:
@@ -67,8 +70,16 @@ class Switch(abc.ABC):
         """End at once, as by SIGKILL."""
 
     @abc.abstractmethod
-    def carrier(self, behaviour: CarrierBehaviour) -> str:
-        """A new carrier; its `host:port`."""
+    def carrier(self, behaviour: CarrierBehaviour, *, only_one_binding: bool = False) -> str:
+        """A new carrier; its `host:port`. One that asks takes 9228 with `right-password`."""
+
+    @abc.abstractmethod
+    def behave(self, carrier: str, behaviour: CarrierBehaviour) -> None:
+        """Have a carrier behave otherwise from now on."""
+
+    @abc.abstractmethod
+    def bindings(self, carrier: str) -> list[tuple[str, int, int | None, frozenset[str]]]:
+        """Every REGISTER a carrier has seen: contact, expires, its answer, and the contacts bound after it."""
 
     @abc.abstractmethod
     def registers(self, carrier: str) -> list[tuple[str, int]]:
@@ -88,9 +99,10 @@ class StandInSwitch(Switch):
 
     kind = "stand-in"
 
-    def __init__(self, work: Path) -> None:
-        super().__init__(work)
+    def __init__(self, work: Path, xml_curl: XmlCurl | None = None) -> None:
+        super().__init__(work, xml_curl)
         self._carriers = 0
+        self._only_one: dict[str, bool] = {}
         write_tree(self.config_dir, render_tree(self.config))
         self.stand_in = StandIn(self.config_dir, PASSWORD, esl_port=self.config.esl_port, node_name="fs1")
 
@@ -104,11 +116,27 @@ class StandInSwitch(Switch):
     def kill(self) -> None:
         self.stand_in.stop()
 
-    def carrier(self, behaviour: CarrierBehaviour) -> str:
+    def carrier(self, behaviour: CarrierBehaviour, *, only_one_binding: bool = False) -> str:
         self._carriers += 1
         address = f"127.0.0.1:{5100 + self._carriers}"
         self.stand_in.carriers[address] = behaviour
+        self.stand_in.carriers.accounts(address, {"9228": "right-password"})
+        self._only_one[address] = only_one_binding
         return address
+
+    def behave(self, carrier: str, behaviour: CarrierBehaviour) -> None:
+        self.stand_in.carriers[carrier] = behaviour
+
+    def bindings(self, carrier: str) -> list[tuple[str, int, int | None, frozenset[str]]]:
+        bindings = Bindings(only_one=self._only_one[carrier])
+        seen: list[tuple[str, int, int | None, frozenset[str]]] = []
+        for sent in self.stand_in.registers:
+            if sent.address == carrier:
+                if sent.status == 200:
+                    bindings.take(carrier, sent.contact, sent.expires, sent.time)
+                bound = frozenset(bindings.current(sent.time).get(carrier, ()))
+                seen.append((sent.contact, sent.expires, sent.status, bound))
+        return seen
 
     def registers(self, carrier: str) -> list[tuple[str, int]]:
         return [(sent.contact, sent.expires) for sent in self.stand_in.registers if sent.address == carrier]
@@ -134,8 +162,8 @@ class RealSwitch(Switch):
 
     kind = "freeswitch"
 
-    def __init__(self, work: Path) -> None:
-        super().__init__(work)
+    def __init__(self, work: Path, xml_curl: XmlCurl | None = None) -> None:
+        super().__init__(work, xml_curl)
         program = find_freeswitch(os.environ)
         if program is None:
             pytest.skip("no FreeSWITCH: set FREESWITCH_BIN or put `freeswitch` on PATH")
@@ -155,14 +183,26 @@ class RealSwitch(Switch):
     def kill(self) -> None:
         self._process.stop(deadline=0)
 
-    def carrier(self, behaviour: CarrierBehaviour) -> str:
-        carrier = UdpCarrier(behaviour, username="9228", password=SecretStr("right-password"))
+    def carrier(self, behaviour: CarrierBehaviour, *, only_one_binding: bool = False) -> str:
+        carrier = UdpCarrier(
+            behaviour,
+            username="9228",
+            password=SecretStr("right-password"),
+            only_one_binding=only_one_binding,
+        )
         carrier.start()
         self._carriers[carrier.address] = carrier
         return carrier.address
 
     def registers(self, carrier: str) -> list[tuple[str, int]]:
         return [(seen.contact, seen.expires) for seen in self._carriers[carrier].carrier.registrations]
+
+    def behave(self, carrier: str, behaviour: CarrierBehaviour) -> None:
+        self._carriers[carrier].carrier.behaviour = behaviour
+
+    def bindings(self, carrier: str) -> list[tuple[str, int, int | None, frozenset[str]]]:
+        seen = self._carriers[carrier].carrier.registrations
+        return [(one.contact, one.expires, one.status, one.bound) for one in seen]
 
     def call(self, invite: str, *, source: str = "127.0.0.1", talk_ms: int = 100) -> int:
         self._calls += 1
@@ -176,9 +216,9 @@ class RealSwitch(Switch):
 
 
 @contextlib.contextmanager
-def running(kind: str, work: Path) -> Iterator[Switch]:
+def running(kind: str, work: Path, xml_curl: XmlCurl | None = None) -> Iterator[Switch]:
     """A started switch of that kind."""
-    switch: Switch = StandInSwitch(work) if kind == "stand-in" else RealSwitch(work)
+    switch: Switch = (StandInSwitch if kind == "stand-in" else RealSwitch)(work, xml_curl)
     try:
         switch.let_in("127.0.0.0/8")  # for tests without an application, which writes a list of its own
         switch.start()

@@ -47,10 +47,21 @@ def status(record: CallRecord, now: float) -> OutboxMessage:
         "sip_status": record.sip_status,
         "hangup_cause": record.hangup_cause or None,
         "mos": record.mos,
+        "media": _media(record),
         "timestamp": timestamp(now),
         "sequence": record.sequence + 1,
     }
     return _message(record, STATUS_PATH, body, now)
+
+
+def _media(record: CallRecord) -> dict[str, Any] | None:
+    """How the call sounded: what FreeSWITCH saw of the caller's RTP, and what the relay saw; null until the end."""
+    if not record.status.is_final or (record.rtp is None and record.media is None):
+        return None
+    return {
+        "rtp": record.rtp.model_dump() if record.rtp else None,
+        "relay": record.media.model_dump() if record.media else None,
+    }
 
 
 def prewarm_body(

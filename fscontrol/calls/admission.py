@@ -8,7 +8,7 @@ Refuses: everything an INVITE says about itself; `gw=`, Via, Contact and every o
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,13 +72,17 @@ def source_of(organization: Organization, trunk: Trunk) -> TrunkSource:
     )
 
 
-def own_addresses(trunk: Trunk) -> OwnAddresses:
-    """`allowed_addresses`, where given, and nothing else; else what the gateways and the proxy are."""
+def own_addresses(trunk: Trunk, standing_in: Sequence[Trunk] = ()) -> OwnAddresses:
+    """`allowed_addresses`, where given, and nothing else; else what the gateways and the proxy are.
+
+    `standing_in` are earlier forms of the trunk whose gateways a node still has in force: their carriers call, too.
+    """
     if trunk.allowed_addresses:
         return OwnAddresses(_usable(ipaddress.ip_network(text) for text in trunk.allowed_addresses))
     networks: list[Network] = []
     questions: list[Question] = []
-    for address in (*trunk.addresses(), *filter(None, (trunk.outbound_proxy,))):
+    forms = (trunk, *standing_in)
+    for address in (a for form in forms for a in (*form.addresses(), form.outbound_proxy) if a):
         host, port = split_host_port(address)
         literal = plain_address(host)
         if literal is None:
@@ -87,7 +91,9 @@ def own_addresses(trunk: Trunk) -> OwnAddresses:
             questions += [Question(host, "SRV")] if port is None else []
         else:
             networks.append(host_network(literal))
-    return OwnAddresses(_usable(networks), tuple(dict.fromkeys(questions)), trunk.register_)
+    return OwnAddresses(
+        _usable(networks), tuple(dict.fromkeys(questions)), any(form.register_ for form in forms)
+    )
 
 
 def networks_of(addresses: Iterable[str]) -> tuple[Network, ...]:

@@ -7,22 +7,22 @@ waits, bounded, and is written later.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from enum import Flag, auto
+from collections.abc import Callable
 
 import gevent
 from gevent.event import Event as Signal
 
-from fscontrol.calls.endings import sip_status_of_ending, status_of_ending
+from fscontrol.calls.announcing import Announcer, Tell
+from fscontrol.calls.caller_rtp import mos_of, rtp_figures
+from fscontrol.calls.channel_state import channel_uuids
+from fscontrol.calls.endings import epoch_seconds, sip_status_of_ending, status_of_ending
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.masking import masked
 from fscontrol.errors import NotFound, StoreError
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.call import CallRecord, CallStatus, MediaFigures
 from fscontrol.model.message import OutboxMessage
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
@@ -32,28 +32,14 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 _MOST_ENDED = 1_000
 _RETRY_SECONDS = 1.0
+
 CALL_SID_VARIABLE = "fscontrol_call_sid"
-
-
-class Tell(Flag):
-    """What the backend is to hear about a change of a record."""
-
-    NOTHING = 0
-    INCOMING = auto()
-    STATUS = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Announcer:
-    """Makes the backend's messages; `wake` is called once they are stored."""
-
-    incoming: Callable[[CallRecord, float], OutboxMessage]
-    status: Callable[[CallRecord, float], OutboxMessage]
-    wake: Callable[[], None]
+NUMBERS_VARIABLE = "fscontrol_numbers"
+"""Called and calling number, percent-encoded, on the channel of a call whose record is stored masked."""
 
 
 class CallBook:
-    """Records in progress by call_sid. `announcer` None: there is no backend to tell."""
+    """Records in progress by call_sid. `announcer` None: no backend to tell. `ended` hears of each end once."""
 
     def __init__(
         self,
@@ -63,12 +49,14 @@ class CallBook:
         clock: Callable[[], float],
         *,
         mask: bool = False,
+        ended: Callable[[CallRecord], None] = lambda _record: None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._announcer = announcer
         self._clock = clock
         self._mask = mask
+        self._tell_ended = ended
         self._active: dict[str, CallRecord] = {}
         self._ended: dict[str, CallRecord] = {}
         self._being_written: dict[str, deque[tuple[CallRecord, list[OutboxMessage]]]] = {}
@@ -105,6 +93,8 @@ class CallBook:
         if record.status.is_final:
             self._active.pop(record.call_sid, None)
             self._limits.release(record.call_sid)
+            if record.call_sid not in self._ended:
+                self._tell_ended(record)
             self._ended[record.call_sid] = record
             if len(self._ended) > _MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
@@ -119,8 +109,23 @@ class CallBook:
         return None if record is None else self.put(record.model_copy(update=changes), tell)
 
     def amend(self, call_sid: str, **changes: object) -> None:
-        """Change fields that do not move a call (its steps), whether or not it has ended."""
-        self.put(self.get(call_sid).model_copy(update=changes))
+        """Change fields that do not move a call (its steps), whether or not it has ended.
+
+        A call that another control plane decided stays that one's: from a copy of ours its sequence would fall behind.
+        """
+        record = self.get(call_sid).model_copy(update=changes)
+        if self.knows(call_sid):
+            self.put(record)
+        else:
+            self._write(record, [])
+
+    def ended_elsewhere(self, record: CallRecord) -> None:
+        """Another control plane has written the end of a call that was in progress here."""
+        self._active.pop(record.call_sid, None)
+        self._limits.release(record.call_sid)
+        if record.call_sid not in self._ended:
+            self._tell_ended(record)
+        self._ended[record.call_sid] = record
 
     def knows(self, call_sid: str) -> bool:
         """Whether the call is in progress or has ended a moment ago."""
@@ -142,8 +147,16 @@ class CallBook:
         """Records, newest first, and how many there are."""
         return self._store.calls(skip, limit)
 
-    def hung_up(self, event: Event) -> None:
-        """Close a call by its CHANNEL_HANGUP_COMPLETE; channels that are no call of ours are passed over."""
+    @property
+    def masks(self) -> bool:
+        """Whether records are stored masked."""
+        return self._mask
+
+    def hung_up(self, event: Event, media: MediaFigures | None = None) -> None:
+        """Close a call by its CHANNEL_HANGUP_COMPLETE; channels that are no call of ours are passed over.
+
+        `media` is what the relay saw of it, where the relay carried it.
+        """
         call_sid = event.variable(CALL_SID_VARIABLE)
         if not call_sid:
             return
@@ -155,7 +168,7 @@ class CallBook:
         if record.status.is_final:
             return
         said = event.find("Caller-Channel-Answered-Time")
-        answered_at = record.answered_at if said is None else _seconds(said)
+        answered_at = record.answered_at if said is None else epoch_seconds(said)
         if record.answered_at is not None and answered_at is None:
             # We took it for answered, and the caller was faster: FreeSWITCH knows that no 200 went out.
             record = record.model_copy(update={"answered_at": None})
@@ -173,32 +186,46 @@ class CallBook:
             if sip_status.isdigit()
             else sip_status_of_ending(cause, answered=answered),
             "duration_seconds": int(billed) if billed.isdigit() else None,
-            "mos": _mos(event),
+            "mos": mos_of(event),
+            "rtp": rtp_figures(event),
+            "media": media or record.media,
         }
         self._end(record, status_of_ending(cause, answered=answered), changes)
 
     def compare_with_channels(
-        self, node: str, answer: str, asked_at: float, exists: Callable[[str], bool]
+        self,
+        node: str,
+        answer: str,
+        asked_at: float,
+        exists: Callable[[str], bool],
+        lost_at: float | None = None,
     ) -> None:
         """After a reconnect: calls whose channel is not in `show channels as json` have ended unseen.
 
         `asked_at` (seconds since the epoch) is when the question was sent: calls that began later are not in it. The
         list comes from FreeSWITCH's database, which runs behind its channels by a moment, so a call that is missing
-        in it is asked for by its own name, with `exists`.
+        in it is asked for by its own name, with `exists`. `lost_at`: when the node was last heard.
         """
         alive = channel_uuids(answer)
         known = {record.call_sid: record for record in self._store.unfinished_calls(node)}
         known |= {record.call_sid: record for record in self._active.values() if record.node == node}
         for record in known.values():
-            if record.uuid in alive or (record.started_at < asked_at and exists(record.uuid)):
-                self._active.setdefault(record.call_sid, record)
+            is_there = record.uuid in alive or (record.started_at < asked_at and exists(record.uuid))
+            if record.call_sid in self._ended:
+                continue  # while we asked or wrote; its hang-up told, and what was read before is of no use now
+            if is_there:
+                if record.status is CallStatus.IN_PROGRESS:  # before, it is whoever decides it who writes it
+                    self._active.setdefault(record.call_sid, record)
                 self._limits.restore(record.call_sid, record.scopes)
             elif record.started_at < asked_at:
                 status = CallStatus.COMPLETED if record.answered_at else CallStatus.FAILED
-                self._end(record, status, {"reason": "ended_unseen"})
+                ended_at = None if lost_at is None else max(lost_at, record.answered_at or record.started_at)
+                self._end(record, status, {"reason": "ended_unseen"}, ended_at)
 
-    def _end(self, record: CallRecord, status: CallStatus, changes: dict[str, object]) -> None:
-        ended_at = self._clock()
+    def _end(
+        self, record: CallRecord, status: CallStatus, changes: dict[str, object], at: float | None = None
+    ) -> None:
+        ended_at = self._clock() if at is None else at
         if changes.get("duration_seconds") is None:
             since = record.answered_at
             changes["duration_seconds"] = round(ended_at - since) if since else 0
@@ -265,29 +292,3 @@ class CallBook:
             if not self._waiting:
                 self._failed.clear()
             gevent.sleep(_RETRY_SECONDS)
-
-
-def _seconds(microseconds: str) -> float | None:
-    """FreeSWITCH's microseconds since the epoch as seconds; None for 0 and for what is no number."""
-    return int(microseconds) / 1_000_000 if microseconds.isdigit() and int(microseconds) else None
-
-
-def _mos(event: Event) -> float | None:
-    # Without a single packet FreeSWITCH reports a perfect score (FREESWITCH.md §6).
-    packets, mos = (
-        event.variable("rtp_audio_in_packet_count") or "0",
-        event.variable("rtp_audio_in_mos") or "",
-    )
-    try:
-        return float(mos) if int(packets) > 0 else None
-    except ValueError:
-        return None
-
-
-def channel_uuids(answer: str) -> Collection[str]:
-    """The uuids in an answer of `show channels as json`; `{"row_count": 0}` when there are none."""
-    try:
-        rows = json.loads(answer).get("rows", [])
-    except (ValueError, AttributeError):
-        return set()
-    return {str(row.get("uuid")) for row in rows if isinstance(row, dict)}

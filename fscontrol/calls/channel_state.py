@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from html import unescape
 
@@ -17,6 +18,8 @@ HELD_VARIABLE = "fscontrol_held"
 MUTED_VARIABLE = "fscontrol_muted"
 RECORDINGS_VARIABLE = "fscontrol_recordings"
 TRANSFER_VARIABLE = "fscontrol_transfer"
+DRIVER_VARIABLE = "fscontrol_driver"
+"""On a channel whose assistant's driver takes it out of its parking place or outlives us."""
 _BUG = re.compile(r"<function>([^<]*)</function>\s*<target>([^<]*)</target>")
 
 
@@ -28,6 +31,8 @@ class ChannelState:
     muted: str
     recordings: int
     application: str
+    is_transferred: bool = False
+    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ def read_channel(answer: str) -> ChannelState:
         muted=str(found.get(f"variable_{MUTED_VARIABLE}", "")),
         recordings=int(count) if count.isdigit() else 0,
         application=str(found.get("variable_current_application", "")),
+        is_transferred=found.get(f"variable_{TRANSFER_VARIABLE}") == "true",
+        driver=str(found.get(f"variable_{DRIVER_VARIABLE}", "")),
     )
 
 
@@ -62,3 +69,12 @@ def read_media_bugs(answer: str) -> MediaBugs:
         tuple(target for function, target in found if function == "session_record"),
         tuple(target for function, target in found if function == "displace"),
     )
+
+
+def channel_uuids(answer: str) -> Collection[str]:
+    """The uuids in an answer of `show channels as json`; `{"row_count": 0}` when there are none."""
+    try:
+        rows = json.loads(answer).get("rows", [])
+    except (ValueError, AttributeError):
+        return set()
+    return {str(row.get("uuid")) for row in rows if isinstance(row, dict)}

@@ -14,9 +14,11 @@ from fscontrol.calls.book import CallBook
 from fscontrol.calls.control import CallControl
 from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.calls.live import LiveCalls
+from fscontrol.calls.lost_assistants import LostAssistants
 from fscontrol.calls.rule_actions import RuleActions
 from fscontrol.calls.transfer import CallTransfer, outbound_gateways
 from fscontrol.esl.client import NodeClient
+from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.call import CallRecord
 from fscontrol.model.organization import Organization
@@ -31,12 +33,22 @@ class Controls:
     control: CallControl
     transfer: CallTransfer
     rules: RuleActions
+    lost: LostAssistants
+    calls: LiveCalls
 
-    def follow(self, node: NodeClient) -> None:
-        """Take the events of a node that concern them."""
-        node.on_event("CHANNEL_HOLD", self.control.on_hold)
-        node.on_event("CHANNEL_BRIDGE", self.transfer.on_bridge)
-        node.on_event("CHANNEL_PARK", self.transfer.on_park)
+    def note_stream(self, call_sid: str, decision: str, detail: str) -> None:
+        """Leave a step about a call's stream on its record."""
+        self.calls.note(self.calls.book.get(call_sid), "stream", decision, detail)
+
+    def follow(self, node: NodeClient, is_ours: Callable[[str], bool]) -> None:
+        """Take the events of a node that concern them, while it is ours to steer."""
+
+        def while_ours(handler: Callable[[Event], None]) -> Callable[[Event], None]:
+            return lambda event: handler(event) if is_ours(node.name) else None
+
+        node.on_event("CHANNEL_HOLD", while_ours(self.control.on_hold))
+        node.on_event("CHANNEL_BRIDGE", while_ours(self.transfer.on_bridge))
+        node.on_event("CHANNEL_PARK", while_ours(self.transfer.on_park))
 
 
 def make_controls(
@@ -58,7 +70,9 @@ def make_controls(
 
     def gateways_for(call: CallRecord) -> list[str]:
         found = organization(call)
-        return [] if found is None else outbound_gateways(found, store.fingerprint_key())
+        if found is None:
+            return []
+        return outbound_gateways(found, store.applied(found.key).get(call.node), store.fingerprint_key())
 
     def terminates_on_hold(call: CallRecord) -> bool:
         found = organization(call)
@@ -74,4 +88,5 @@ def make_controls(
         terminates_on_hold=terminates_on_hold,
     )
     transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds)
-    return Controls(control, transfer, RuleActions(audio, outside, settings.rule_timeout_seconds, time.time))
+    rules = RuleActions(audio, outside, settings.rule_timeout_seconds, time.time)
+    return Controls(control, transfer, rules, LostAssistants(calls, transfer, audio, media_dir), calls)

@@ -36,3 +36,8 @@ def sip_status_of_ending(hangup_cause: str, *, answered: bool) -> int | None:
         return 200
     found = _OF_CAUSE.get(hangup_cause)
     return found[1] if found else None
+
+
+def epoch_seconds(microseconds: str) -> float | None:
+    """FreeSWITCH's microseconds since the epoch as seconds; None for 0 and for what is no number."""
+    return int(microseconds) / 1_000_000 if microseconds.isdigit() and int(microseconds) else None

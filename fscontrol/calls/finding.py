@@ -40,20 +40,25 @@ class Trail:
 class Asked:
     """What a way is looked for: the address the call came from, its header values, its SDP.
 
-    `decode`: whether user parts are still percent-encoded, as in a pasted INVITE.
+    `node` is where it arrived; empty: nowhere yet. `decode`: whether user parts are still percent-encoded, as in a
+    pasted INVITE.
     """
 
     source_ip: str
     values_of: Callable[[str], Iterable[str]]
     sdp: str = ""
     decode: bool = False
+    node: str = ""
 
 
 class WayFinder:
     """Finds the way of a call with one look into the store."""
 
-    def __init__(self, store: Store, sources: TrunkSources) -> None:
+    def __init__(
+        self, store: Store, sources: TrunkSources, is_draining: Callable[[str], bool] = lambda _node: False
+    ) -> None:
         self._store = store
+        self._is_draining = is_draining
         self._sources = sources
 
     def find(self, asked: Asked, trail: Trail) -> Verdict:
@@ -63,6 +68,11 @@ class WayFinder:
             trail.note("admission", owners.reason, owners.detail)
             return Verdict(owners, ())
         trail.note("admission", "admitted", f"{asked.source_ip} belongs to {_shown(owners)}")
+        if self._is_draining(asked.node):
+            # After admission: a stranger need not know what we are about to do.
+            drained = Reject(Reason.DRAINING, f"node {asked.node} takes no new calls: it is being drained")
+            trail.note("node", drained.reason, drained.detail)
+            return Verdict(drained, ())
         claimed = claims(asked.values_of, decode=asked.decode)
         assignments = self._store.assignments(routing.texts_to_look_up(claimed, owners))
         verdict = routing.decide(claimed, owners, assignments)

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from urllib.parse import quote
 
 from fscontrol.calls.addresses import printable
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook, Tell
+from fscontrol.calls.announcing import Tell
+from fscontrol.calls.book import CALL_SID_VARIABLE, NUMBERS_VARIABLE, CallBook
 from fscontrol.calls.called_number import REQUEST_URI, TO
 from fscontrol.calls.finding import Asked, Trail, WayFinder
 from fscontrol.calls.limits import Limits, Refusal
@@ -103,7 +105,8 @@ class InboundCalls:
         trail = Trail()
         record = self._begin(call)
         try:
-            asked = Asked(record.source_ip, header_values(call), call.variable("switch_r_sdp") or "")
+            sdp = call.variable("switch_r_sdp") or ""
+            asked = Asked(record.source_ip, header_values(call), sdp, node=record.node)
             verdict = self._ways.find(asked, trail)
             record = record.model_copy(update={"candidates": verdict.candidates})
             if isinstance(verdict.decision, Reject):
@@ -169,6 +172,10 @@ class InboundCalls:
         """Ring, prewarm, answer, park. False when the backend's silence refused the call."""
         call_sid = record.call_sid
         session.execute("set", f"{CALL_SID_VARIABLE}={call_sid}")
+        if self._book.masks:
+            # The stored record will not have them, and a restarted control plane must tell the assistant.
+            numbers = quote(f"{record.to_number} {record.from_number}", safe="+")
+            session.execute("set", f"{NUMBERS_VARIABLE}={numbers}")
         session.execute("ring_ready")
         trail.note("ring", "180 sent")
         # In the book, and the backend told, before anything can end the call: what is asked now is durable.

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     REJECTED_BY_RULE = "rejected_by_rule"
     BACKEND_UNAVAILABLE = "backend_unavailable"
     MEDIA_NOT_ALLOWED = "media_not_allowed"
+    DRAINING = "draining"
     UNAVAILABLE = "unavailable"
 
 
@@ -47,6 +48,7 @@ SIP_STATUS = {
     Reason.REJECTED_BY_RULE: 603,
     Reason.BACKEND_UNAVAILABLE: 503,
     Reason.MEDIA_NOT_ALLOWED: 488,
+    Reason.DRAINING: 503,  # a carrier with several of our addresses tries the next (RFC 3261 §21.5.4)
     Reason.UNAVAILABLE: 503,
 }
 """The SIP status of each reason; the only place where one becomes the other."""

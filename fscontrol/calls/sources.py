@@ -30,9 +30,11 @@ from fscontrol.calls.registrars import Registrars
 from fscontrol.calls.resolver import Resolve
 from fscontrol.errors import SecretUnreadable, StoreError
 from fscontrol.esl.event import Event
+from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.gateway import gateways_of
 from fscontrol.model.networks import Network
 from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import Trunk
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
 
@@ -49,6 +51,7 @@ class _Entry:
     source: TrunkSource
     own: OwnAddresses
     gateways: tuple[str, ...]
+    media: AssistantMedia
 
 
 class TrunkSources:
@@ -74,7 +77,9 @@ class TrunkSources:
         self._names = NameCache()
         self._registrars = Registrars()
         self._owner_of_gateway: dict[str, str] = {}
+        self._media: dict[str, dict[str, AssistantMedia]] = {}
         self._unreadable: set[str] = set()
+        self._stood_in_for: set[str] = set()
         self._ticket = 0
         self._applied: dict[str, int] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -94,6 +99,10 @@ class TrunkSources:
     def networks(self) -> Iterable[Network]:
         """Every network that owns a trunk."""
         return self.table.networks()
+
+    def media_for(self, organization: str, trunk_id: str) -> AssistantMedia | None:
+        """How calls over an enabled trunk reach their assistant; None for a trunk that is not there (any more)."""
+        return self._media.get(organization, {}).get(trunk_id)
 
     def start(self) -> None:
         """Load every organisation, then keep names resolved in the background. Raises `StoreError`."""
@@ -142,27 +151,60 @@ class TrunkSources:
         self._put(key, entries)
         self._apply((key,))
 
+    def applied(self, key: str) -> None:
+        """A node has the newest generation of an organisation whole: old forms of its trunks may count no more."""
+        if key in self._stood_in_for:
+            self.refresh(key)
+
     def take_gateway_event(self, node: str, event: Event) -> None:
         """Follow a `sofia::gateway_state` or `sofia::gateway_delete` of a node."""
         if self._registrars.take_event(node, event, self._clock()):
             self._apply(filter(None, (self._owner_of_gateway.get(event.get("Gateway")),)))
 
     def _entries_of(self, organization: Organization) -> tuple[_Entry, ...]:
+        wanted = gateways_of(organization, self._key)
+        names = {gateway.name for gateway in wanted}
+        earlier = self._in_force(organization)
+        others = [g for one in earlier for g in gateways_of(one, self._key) if g.name not in names]
+        behind = {gateway.trunk_id for gateway in others}
+        (self._stood_in_for.add if behind else self._stood_in_for.discard)(organization.key)
+        standing_in: dict[str, list[Trunk]] = {}
+        for trunk in (trunk for one in earlier for trunk in one.trunks if trunk.id in behind):
+            standing_in.setdefault(trunk.id, []).append(trunk)
         gateways: dict[str, list[str]] = {}
-        for gateway in gateways_of(organization, self._key):
+        for gateway in (*wanted, *others):
             if gateway.register:
                 gateways.setdefault(gateway.trunk_id, []).append(gateway.name)
         return tuple(
-            _Entry(source_of(organization, trunk), own_addresses(trunk), tuple(gateways.get(trunk.id, ())))
+            _Entry(
+                source_of(organization, trunk),
+                own_addresses(trunk, standing_in.get(trunk.id, ())),
+                tuple(dict.fromkeys(gateways.get(trunk.id, ()))),
+                organization.media_for(trunk),
+            )
             for trunk in organization.enabled_trunks
         )
 
+    def _in_force(self, organization: Organization) -> list[Organization]:
+        """What nodes have in force that do not have this generation whole: old gateways may stand in for new ones."""
+        results = self._store.node_results(organization.key)
+        if all(result.applied_generation == organization.generation for result in results):
+            return []
+        try:
+            return list(self._store.applied(organization.key).values())
+        except SecretUnreadable as error:
+            extra = {"organization": organization.key, "reason": str(error)}
+            log.error("what is in force cannot be read", extra=extra)
+            return []
+
     def _put(self, key: str, entries: tuple[_Entry, ...]) -> None:
+        self._media.pop(key, None)
         for entry in self._entries.pop(key, ()):
             for gateway in entry.gateways:
                 self._owner_of_gateway.pop(gateway, None)
         if entries:
             self._entries[key] = entries
+            self._media[key] = {entry.source.trunk_id: entry.media for entry in entries}
         self._owner_of_gateway |= {gateway: key for entry in entries for gateway in entry.gateways}
         was_complete = self.complete
         self._names.use(key, (question for entry in entries for question in entry.own.questions))

@@ -12,9 +12,17 @@ from collections.abc import Callable, Sequence
 import gevent
 
 from fscontrol.calls.book import CALL_SID_VARIABLE
-from fscontrol.calls.channel_state import TRANSFER_VARIABLE
+from fscontrol.calls.channel_state import HELD_VARIABLE, TRANSFER_VARIABLE
 from fscontrol.calls.live import LiveCalls, Outcome
-from fscontrol.errors import CallOver, CommandRefused, FscontrolError, InvalidDocument, NotFound, Problem
+from fscontrol.errors import (
+    CallOver,
+    CommandRefused,
+    FscontrolError,
+    InvalidDocument,
+    NotFound,
+    Problem,
+    TransferUnderWay,
+)
 from fscontrol.esl import call_commands, commands
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CallRecord
@@ -28,6 +36,8 @@ REFER_SECONDS = 10.0
 """How long the far end may take to answer REFER."""
 FOLLOWED_SECONDS = 60.0
 """How long it may take to tell how the transfer went (NOTIFY, RFC 3515 §2.4.4)."""
+OFF_HOLD_SECONDS = 3.0
+"""How long the far end may take to answer the re-INVITE that takes it off hold."""
 MOST_TARGETS = 10
 _POLL_SECONDS = 0.1
 _CONTINUE = "sip_refer_continue_after_reply"
@@ -35,11 +45,19 @@ _ANSWER_TO_REFER = "sip_refer_status_code"
 _ANSWER_OF_TARGET = "sip_refer_target_status_code"
 
 
-def outbound_gateways(organization: Organization, fingerprint_key: bytes) -> list[str]:
-    """The gateways a call of the organisation may go out by, best first; a trunk's own order within its priority."""
+def outbound_gateways(
+    organization: Organization, in_force: Organization | None, fingerprint_key: bytes
+) -> list[str]:
+    """The gateways a call of the organisation may go out by, best first; a trunk's own order within its priority.
+
+    What is wanted decides which trunks and in which order; `in_force`, what the call's node has, decides by which
+    gateways: while a trunk's new ones are not accepted, its old ones carry the calls.
+    """
     open_trunks = [trunk for trunk in organization.enabled_trunks if trunk.outbound_enabled]
+    accepted = {trunk.id: trunk for trunk in in_force.trunks} if in_force else {}
+    there = tuple(accepted.get(trunk.id, trunk) for trunk in open_trunks)
     priority = {trunk.id: trunk.priority for trunk in open_trunks}
-    usable = [gw for gw in gateways_of(organization, fingerprint_key) if gw.trunk_id in priority]
+    usable = gateways_of(organization.model_copy(update={"trunks": there}), fingerprint_key)
     return [gateway.name for gateway in sorted(usable, key=lambda gateway: priority[gateway.trunk_id])]
 
 
@@ -111,11 +129,26 @@ class CallTransfer:
         with self._calls.lock(call_sid):
             call = self._calls.answered(call_sid)
             command = call_commands.bridge(call.uuid, targets, self._ring_seconds, caller_id)
+            channel = self._calls.channel(call)
+            if channel.is_transferred:
+                raise TransferUnderWay(f"the call {call_sid} is being transferred, or has been")
+            if channel.is_held:
+                self._take_off_hold(call)
             marked = call_commands.set_channel_variable(call.uuid, TRANSFER_VARIABLE, "true")
             self._calls.tell(call, marked)
             self._calls.note(call, "transfer", "bridging", where)
             self._calls.tell(call, command)
             return Outcome("the call is being connected")
+
+    def _take_off_hold(self, call: CallRecord) -> None:
+        """A call that is bridged while it is on hold hears nothing (run)."""
+        self._calls.tell(call, call_commands.resume(call.uuid))
+        self._calls.tell(call, call_commands.set_channel_variable(call.uuid, HELD_VARIABLE, ""))
+        for _ in range(round(OFF_HOLD_SECONDS / _POLL_SECONDS)):
+            if not self._calls.channel(call).is_held:
+                break
+            gevent.sleep(_POLL_SECONDS)
+        self._calls.note(call, "hold", "resumed", "for the transfer")
 
     def _wait_for(self, call: CallRecord, variable: str, seconds: float) -> int | None:
         """The final SIP status in a variable, or None when none came in time. Raises `CallOver`."""

@@ -15,7 +15,8 @@ _COMMANDS = {
     "demo": "fscontrol.cli.demo",
     "freeswitch-config": "fscontrol.cli.freeswitch_config",
     "sync": "fscontrol.cli.remote",
-    "gateways": "fscontrol.cli.remote",
+    "gateways": "fscontrol.cli.gateways",
+    "nodes": "fscontrol.cli.nodes",
     "calls": "fscontrol.cli.remote",
     "call": "fscontrol.cli.control",
     "explain": "fscontrol.cli.explain",
@@ -23,6 +24,10 @@ _COMMANDS = {
     "outbox-resend": "fscontrol.cli.outbox",
     "assistant-echo": "fscontrol.cli.assistant_echo",
     "doctor": "fscontrol.cli.doctor",
+    "backup": "fscontrol.cli.backup",
+    "restore": "fscontrol.cli.backup",
+    "secrets-rotate": "fscontrol.cli.secrets",
+    "secrets-new-key": "fscontrol.cli.secrets",
 }
 
 EXIT_REFUSED = 1

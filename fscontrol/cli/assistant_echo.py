@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _RECEIVE_SIZE = 65_536
 _GREETING_FRAMES = 25
+_SPEAKS = 1000
+"""Loudness from which somebody speaks; line noise stays below."""
 
 
 def greeting(hertz: int = 440) -> bytes:
@@ -36,6 +38,16 @@ def greeting(hertz: int = 440) -> bytes:
     return to_ulaw(array.array("h", samples).tobytes())
 
 
+def loudness(ulaw: bytes) -> float:
+    """The root mean square of the samples, 0 to 32767."""
+    import array
+
+    from fscontrol.media.g711 import to_linear
+
+    samples = array.array("h", to_linear(ulaw))
+    return float((sum(sample * sample for sample in samples) / max(1, len(samples))) ** 0.5)
+
+
 class StreamPeer:
     """One stream as the assistant has it: `on_message` is called with every message and `send` answers."""
 
@@ -46,6 +58,7 @@ class StreamPeer:
         self._text = ""
         self.path = ""
         self.headers: dict[str, str] = {}
+        self.is_greeting = False
 
     def run(self) -> None:
         """Until the other side closes."""
@@ -63,7 +76,9 @@ class StreamPeer:
                         self._text += str(event.data)
                         if event.message_finished:
                             text, self._text = self._text, ""
-                            self._on_message(self, json.loads(text))
+                            message = json.loads(text)
+                            if isinstance(message, dict):
+                                self._on_message(self, message)
                     case Ping():
                         self._write(self._connection.send(event.response()))
                     case CloseConnection():
@@ -87,15 +102,23 @@ class StreamPeer:
 
 
 def echo(peer: StreamPeer, message: dict[str, Any]) -> None:
-    """A tone to begin with, then everything back; `#` interrupts what is being said, as a caller barging in would."""
+    """A tone to begin with, then everything back. A caller who speaks over the tone, or presses `#`, silences it."""
     stream_sid = message.get("streamSid", "")
     match message.get("event"):
         case "start":
+            peer.is_greeting = True
             payload = base64.b64encode(greeting()).decode()
             peer.send({"event": "media", "streamSid": stream_sid, "media": {"payload": payload}})
             peer.send({"event": "mark", "streamSid": stream_sid, "mark": {"name": "greeted"}})
+        case "mark":
+            peer.is_greeting = False
         case "media":
             payload = message["media"]["payload"]
+            if peer.is_greeting:
+                if loudness(base64.b64decode(payload)) < _SPEAKS:
+                    return
+                peer.is_greeting = False
+                peer.send({"event": "clear", "streamSid": stream_sid})
             peer.send({"event": "media", "streamSid": stream_sid, "media": {"payload": payload}})
         case "dtmf" if message["dtmf"]["digit"] == "#":
             peer.send({"event": "clear", "streamSid": stream_sid})
@@ -124,6 +147,10 @@ class AssistantServer:
         """Bind and listen; raises OSError."""
         self._server.start()
 
+    def serve_forever(self) -> None:
+        """Serve until the process is ended."""
+        self._server.serve_forever()
+
     def stop(self) -> None:
         """Close everything."""
         self._server.stop(timeout=0)
@@ -135,7 +162,7 @@ class AssistantServer:
         self.peers.append(peer)
         try:
             peer.run()
-        except (OSError, LocalProtocolError, RemoteProtocolError, ValueError, KeyError) as error:
+        except (OSError, LocalProtocolError, RemoteProtocolError, ValueError, KeyError, TypeError) as error:
             log.info("a stream ended", extra={"reason": f"{type(error).__name__}: {error}"})
         finally:
             self.peers.remove(peer)
@@ -150,7 +177,10 @@ def assistant_echo(host: str, port: int) -> None:
     from fscontrol.cli.serve import wait_for_signal
 
     server = AssistantServer(host, port)
-    server.start()
+    try:
+        server.start()
+    except OSError as error:
+        raise click.ClickException(f"{host}:{port} cannot be bound: {error.strerror or error}") from None
     click.echo(f"FSCONTROL_STREAM_URL=ws://{host}:{server.port}/streams?call={{call_sid}}")
     try:
         wait_for_signal()

@@ -1,6 +1,7 @@
 """`fscontrol demo`: the whole path on this machine, for somebody who has never seen it. `./scripts/run` runs it.
 
-A FreeSWITCH (the real one, else the stand-in) on the rendered tree, three sample carriers, a push, a sample call.
+A FreeSWITCH (the real one, else the stand-in) on the rendered tree, three sample carriers, an assistant that echoes, a
+push, a sample call. What is pushed and called stands in `demo_sample`.
 """
 
 from __future__ import annotations
@@ -9,36 +10,39 @@ import contextlib
 import os
 import secrets
 import socket
+import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
-import gevent
 from pydantic import SecretStr
 from rich.console import Console
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
+from fscontrol.cli.assistant_echo import AssistantServer
+from fscontrol.cli.demo_sample import (
+    PASSWORD,
+    SAMPLE_CALLER,
+    SAMPLE_DID,
+    SETTLED_SECONDS,
+    sample_call,
+    sample_organization,
+    until,
+)
 from fscontrol.cli.freeswitch_config import node_config
 from fscontrol.cli.serve import wait_for_signal
 from fscontrol.cli.tables import explain_call, gateway_table
-from fscontrol.errors import FscontrolError
 from fscontrol.settings import Endpoint, NodeAddress, Settings
 from fscontrol.simulator.carrier import CarrierBehaviour
 
-SAMPLE_DID = "+15551230001"
-SAMPLE_CALLER = "+15559876543"
-SAMPLE_ORGANIZATION = 7
 _CARRIERS = {
     "Primary Carrier": CarrierBehaviour.CHALLENGE,
     "Wrong Password": CarrierBehaviour.FORBIDDEN,
     "Office PBX": CarrierBehaviour.ACCEPT,
 }
-_SETTLED_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,14 @@ def demo(once: bool) -> None:
     from fscontrol.telemetry import logs
 
     console = Console()
-    settings = _demo_settings(configuration.load())
-    logs.configure(settings.log_format, "WARNING" if once else settings.log_level)
-    with _freeswitch(settings, console) as bridge:
+    given = configuration.load()
+    logs.configure(given.log_format, "WARNING" if once else given.log_level)
+    # A directory of its own each time: the sample carriers are new each time, and what an earlier run stored is not.
+    Path("var").mkdir(exist_ok=True, mode=0o700)
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-", dir=Path("var").absolute()) as work,
+        _freeswitch(_demo_settings(given, Path(work)), console) as bridge,
+    ):
         configuration.require_safe(bridge.settings)
         application = Application(bridge.settings)
         application.start()
@@ -76,14 +85,12 @@ def demo(once: bool) -> None:
         raise SystemExit(1)
 
 
-def _demo_settings(given: Settings) -> Settings:
-    """Loopback, free ports and a directory of its own; what the environment sets for HTTP and the key is kept."""
+def _demo_settings(given: Settings, work: Path) -> Settings:
+    """Loopback, free ports and a directory of its own; HTTP, the key and the assistant are as the environment says."""
     if given.public_addresses:
         raise click.UsageError(
             f"the demo is for this machine alone, but {given.public_addresses[0]} is not loopback"
         )
-    work = Path("var/demo").absolute()
-    work.mkdir(parents=True, exist_ok=True, mode=0o700)
     http = given.http if _is_free(given.http) else Endpoint(host="127.0.0.1", port=_free_port())
     return given.with_(
         api_key=given.api_key if given.api_key.get_secret_value() else SecretStr(secrets.token_urlsafe(24)),
@@ -125,7 +132,7 @@ def _real(program: str, settings: Settings) -> Iterator[_Bridge]:
     with contextlib.ExitStack() as stack:
         carriers = {}
         for name, behaviour in _CARRIERS.items():
-            carrier = UdpCarrier(behaviour, username="9228", password=SecretStr(_PASSWORD))
+            carrier = UdpCarrier(behaviour, username="9228", password=SecretStr(PASSWORD))
             carrier.start()
             stack.callback(carrier.stop)
             carriers[name] = carrier.address
@@ -134,6 +141,11 @@ def _real(program: str, settings: Settings) -> Iterator[_Bridge]:
         )
         process.start()
         stack.callback(process.stop)
+        if not settings.stream_url:
+            assistant = AssistantServer()
+            assistant.start()
+            stack.callback(assistant.stop)
+            settings = settings.with_(stream_url=f"ws://127.0.0.1:{assistant.port}/streams?call={{call_sid}}")
         yield _Bridge(settings, carriers)
 
 
@@ -150,7 +162,7 @@ def _stand_in(settings: Settings) -> Iterator[_Bridge]:
     for index, (name, behaviour) in enumerate(_CARRIERS.items()):
         carriers[name] = f"127.0.0.1:{5090 + index}"
         stand_in.carriers[carriers[name]] = behaviour
-        stand_in.carriers.accounts(carriers[name], {"9228": _PASSWORD})
+        stand_in.carriers.accounts(carriers[name], {"9228": PASSWORD})
     stand_in.start()
     try:
         yield _Bridge(settings, carriers)
@@ -158,118 +170,32 @@ def _stand_in(settings: Settings) -> Iterator[_Bridge]:
         stand_in.stop()
 
 
-_PASSWORD = "sample-password"  # noqa: S105  (of the sample carrier on loopback)
-
-
-def sample_organization(carriers: Mapping[str, str]) -> dict[str, Any]:
-    """The push of the demo: a carrier that registers, one that refuses, a PBX trusted by its address."""
-    return {
-        "organization_id": SAMPLE_ORGANIZATION,
-        "name": "Acme",
-        "trunks": [
-            {
-                "id": "primary",
-                "name": "Primary Carrier",
-                "gateway": carriers["Primary Carrier"],
-                "username": "9228",
-                "password": _PASSWORD,
-                "priority": 1,
-            },
-            {
-                "id": "mistyped",
-                "name": "Wrong Password",
-                "gateway": carriers["Wrong Password"],
-                "username": "9228",
-                "password": "mistyped",
-                "priority": 2,
-            },
-            {
-                "id": "office",
-                "name": "Office PBX",
-                "gateway": carriers["Office PBX"],
-                "register": False,
-                "priority": 3,
-            },
-            {
-                "id": "old",
-                "name": "Old Carrier",
-                "gateway": carriers["Office PBX"],
-                "enabled": False,
-                "priority": 9,
-            },
-        ],
-        "phone_numbers": [
-            {"id": 41, "phone_number": SAMPLE_DID, "assistant_id": 123, "destination_key": "9228"}
-        ],
-    }
-
-
 def _show(console: Console, bridge: _Bridge) -> bool:
     """Push, print the gateways, place the call, print its way. True when all of it happened."""
     control_plane = ControlPlane(bridge.settings)
     with console.status("waiting for the control plane to reach FreeSWITCH"):
-        ready = _until(lambda: control_plane.ask("GET", "/readyz")[0] == 200, _SETTLED_SECONDS)
+        ready = until(lambda: control_plane.ask("GET", "/readyz")[0] == 200, SETTLED_SECONDS)
     with console.status("pushing the sample organisation"):
         status, answer = control_plane.ask(
-            "POST", "/api/sync-organization", sample_organization(bridge.carriers), wait=_SETTLED_SECONDS
+            "POST", "/api/sync-organization", sample_organization(bridge.carriers), wait=SETTLED_SECONDS
         )
     console.print(f"\nPOST /api/sync-organization → {status}: {answer['message']}", markup=False)
     gateways = control_plane.get("/api/gateways")["items"]
     console.print(gateway_table(gateways, time.time()))
-    with console.status("placing a sample call"):
-        call = _sample_call(bridge.settings, control_plane)
+    with console.status("placing a sample call; the caller says a tone and hears it back"):
+        call = sample_call(bridge.settings, control_plane)
     if call is None:
         console.print("[red]The sample call did not reach the control plane.[/]")
         return False
     console.print(f"\nA call from {SAMPLE_CALLER} to {SAMPLE_DID} was placed; it went:")
     explain_call(console, call)
+    if bridge.settings.stream_url and not (call["media"] and call["media"]["datagrams_in"]):
+        console.print("[red]No audio went between the caller and the assistant.[/]")
+        return False
     registered = any(gateway["state"] == "REGED" for gateway in gateways)
     if not registered:
         console.print("[red]No gateway registered.[/]")
     return ready and status == 200 and registered and call["status"] in ("in-progress", "completed")
-
-
-def _sample_call(settings: Settings, control_plane: ControlPlane) -> dict[str, Any] | None:
-    """FreeSWITCH calls itself through its own profile: the INVITE comes over the wire, from loopback."""
-    from fscontrol.esl import commands
-    from fscontrol.esl.link import Link
-
-    before = control_plane.get("/api/calls")["total"]
-    node = settings.nodes[0]
-    link = Link(node.host, node.port, settings.esl_password, settings.esl_timeout_seconds)
-    try:
-        link.connect()
-        channel = str(uuid.uuid4())
-        link.request(
-            commands.originate_to_profile(
-                channel,
-                "external",
-                number=SAMPLE_DID,
-                host=settings.sip_ip,
-                port=settings.sip_port,
-                caller=SAMPLE_CALLER,
-            )
-        )
-        _until(lambda: control_plane.get("/api/calls")["total"] > before, _SETTLED_SECONDS)
-        calls = control_plane.get("/api/calls")
-        if calls["total"] <= before:
-            return None
-        call = control_plane.get(f"/api/calls/{calls['items'][0]['call_sid']}")
-        link.request(commands.kill_channel(channel))
-    except FscontrolError as error:
-        raise click.ClickException(f"the sample call failed: {error}") from None
-    finally:
-        link.stop()
-    return call
-
-
-def _until(condition: Any, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        gevent.sleep(0.1)
-    return True
 
 
 def _tell_how_to_go_on(console: Console, settings: Settings) -> None:
@@ -280,6 +206,13 @@ def _tell_how_to_go_on(console: Console, settings: Settings) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if settings.stream_url:
+        console.print(
+            f"To hear yourself, call sip:{SAMPLE_DID}@{settings.sip_ip}:{settings.sip_port} with a softphone on this"
+            " machine: the assistant greets, echoes, and falls silent at #.",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print("Ctrl-C ends it.")
 
 

@@ -12,12 +12,15 @@ import requests
 from rich.console import Console
 
 from fscontrol import settings as configuration
-from fscontrol.errors import FscontrolError, NodeUnreachable
+from fscontrol.errors import CommandRefused, FscontrolError, NodeUnreachable
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
 from fscontrol.settings import NodeAddress, Settings
-from fscontrol.sofia.tree import GATEWAY_DIRECTORY, PROFILE
+from fscontrol.sofia.served import MODULE, PROBE
+from fscontrol.sofia.tree import GATEWAY_DIRECTORY, PROFILE, XML_CURL_SECONDS
 
+LONGEST_PROBE = 3.0 * XML_CURL_SECONDS
+"""Seconds: a question of FreeSWITCH's that hangs must end first."""
 REQUIRED_MODULES = ("mod_sofia", "mod_event_socket", "mod_dptools", "mod_dialplan_xml", "mod_commands")
 
 
@@ -107,6 +110,8 @@ def _nodes(settings: Settings) -> Iterator[Finding]:
         try:
             if client.wait_connected(settings.esl_timeout_seconds):
                 yield from _node(address, client)
+                if address.name in settings.xml_curl_nodes:
+                    yield from over_http(client)
             else:
                 yield Finding(
                     f"node {address.name}",
@@ -143,6 +148,29 @@ def _node(address: NodeAddress, client: NodeClient) -> Iterator[Finding]:
             )
     except NodeUnreachable as error:
         yield Finding(name, False, str(error), "the node was lost while it was being looked at; try again")
+
+
+def over_http(client: NodeClient) -> Iterator[Finding]:
+    """Whether a node that is to ask us for its gateways can: it is made to ask, and what it got is looked at."""
+    name = f"node {client.name}"
+    try:
+        loaded = client.request(commands.module_exists(MODULE)).strip() == "true"
+        yield Finding(
+            f"{name}, {MODULE}",
+            loaded,
+            "loaded" if loaded else "missing: the node reads every gateway from its files at each change",
+            "install the module, write the tree anew (fscontrol freeswitch-config) and restart FreeSWITCH",
+        )
+        answered = "<served" in client.request(commands.locate_configuration(PROBE), LONGEST_PROBE)
+        yield Finding(
+            f"{name}, gateways over HTTP",
+            answered,
+            f"the node asks and is {'answered' if answered else 'not answered'}",
+            "is `fscontrol serve` running, FSCONTROL_XML_CURL_URL reachable from the node, and the tree written"
+            " with this FSCONTROL_XML_CURL_PASSWORD? FreeSWITCH's log has the HTTP status",
+        )
+    except (NodeUnreachable, CommandRefused) as error:
+        yield Finding(f"{name}, gateways over HTTP", False, str(error), "look at FreeSWITCH's log")
 
 
 def _backend(settings: Settings) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def _show_invite(console: Console, answer: Mapping[str, Any]) -> None:
     console.print(f"from {answer['source_ip']}{assumed}", markup=False)
     why = f"{escape(answer['reason'])}  {escape(answer['detail'])}"
     console.print(f"[bold]{answer['decision']}[/]  SIP {answer['sip_status']}  {why}")
-    if answer["decision"] == "accept":
+    if answer["to_number"]:
         route = f"{answer['to_number']} → assistant {answer['assistant_id']}, flow {answer['flow_id']}"
         console.print(
             f"  organisation {answer['organization_id']}  trunk {answer['trunk_id']}  {route}", markup=False

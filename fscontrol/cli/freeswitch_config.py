@@ -10,7 +10,7 @@ import click
 from fscontrol import settings as configuration
 from fscontrol.errors import ConfigurationError
 from fscontrol.settings import NodeAddress, Settings
-from fscontrol.sofia.tree import NodeConfig
+from fscontrol.sofia.tree import NodeConfig, XmlCurl
 
 
 @click.command("freeswitch-config")
@@ -26,7 +26,7 @@ def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
     """
     from fscontrol.sofia.acl import open_wall
     from fscontrol.sofia.deliver import write_tree
-    from fscontrol.sofia.tree import render_tree
+    from fscontrol.sofia.tree import XML_CURL_FILE, render_tree
 
     settings = configuration.load()
     nodes = {node.name: node for node in settings.nodes}
@@ -40,6 +40,8 @@ def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
     node = nodes[node_name] if node_name else settings.nodes[0]
     files = render_tree(node_config(settings, node))
     write_tree(directory, files)
+    if XML_CURL_FILE not in files:
+        (directory / XML_CURL_FILE).unlink(missing_ok=True)  # of an earlier setting; it holds a password
     open_wall(directory)
     click.echo(f"{len(files)} files for node {node.name} in {directory}")
 
@@ -66,4 +68,20 @@ def node_config(settings: Settings, node: NodeAddress) -> NodeConfig:
         external_ip=settings.external_ip,
         # FreeSWITCH gives up on a control plane that hangs a second after we should have.
         decision_seconds=math.ceil(settings.decision_timeout_seconds) + 1,
+        xml_curl=xml_curl(settings) if node.name in settings.xml_curl_nodes else None,
+    )
+
+
+def xml_curl(settings: Settings) -> XmlCurl:
+    """Where such nodes ask for their gateways. Raises `ConfigurationError` for what `serve` would refuse as well."""
+    if problems := [
+        each for each in settings.contradictions() if each.startswith(("FSCONTROL_XML", "FSCONTROL_DEL"))
+    ]:
+        raise ConfigurationError(problems)
+    return XmlCurl(
+        url=settings.xml_curl_address,
+        password=settings.xml_curl_password,
+        ca=settings.xml_curl_ca,
+        cert=settings.xml_curl_cert,
+        key=settings.xml_curl_key,
     )

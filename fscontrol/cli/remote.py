@@ -1,19 +1,16 @@
-"""`fscontrol sync`, `gateways`, `calls`: ask a running control plane."""
+"""`fscontrol sync`, `fscontrol calls`: ask a running control plane."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import IO, Any
 
 import click
-import gevent
 from rich.console import Console
-from rich.live import Live
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
-from fscontrol.cli.tables import call_table, explain_call, gateway_table
+from fscontrol.cli.tables import call_table, explain_call
 
 
 @click.command()
@@ -22,8 +19,11 @@ from fscontrol.cli.tables import call_table, explain_call, gateway_table
 @click.option(
     "--wait", type=click.FloatRange(0, 60), default=0.0, help="Seconds to wait for the registrations."
 )
+@click.option(
+    "--force", is_flag=True, help="Replace and remove without waiting for carriers or asking again."
+)
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
-def sync(file: IO[str], dry_run: bool, wait: float, as_json: bool) -> None:
+def sync(file: IO[str], dry_run: bool, wait: float, force: bool, as_json: bool) -> None:
     """Push an organisation from FILE (JSON; - for standard input), whole, as the backend would.
 
     Exit code 0 when every node has it, 1 otherwise.
@@ -35,7 +35,8 @@ def sync(file: IO[str], dry_run: bool, wait: float, as_json: bool) -> None:
     console = Console()
     with Console(stderr=True).status("pushing"):
         control_plane = ControlPlane(configuration.load())
-        status, answer = control_plane.ask("POST", "/api/sync-organization", body, dry_run=dry_run, wait=wait)
+        query = {"dry_run": dry_run, "wait": wait, "force": force}
+        status, answer = control_plane.ask("POST", "/api/sync-organization", body, **query)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     else:
@@ -54,30 +55,6 @@ def _show_sync(console: Console, answer: dict[str, Any]) -> None:
         for gateway in node["gateways"]:
             said = " ".join(str(gateway[name]) for name in ("state", "detail") if gateway[name])
             console.print(f"    {gateway['action']:<10} {gateway['gateway']}  {said}", markup=False)
-
-
-@click.command()
-@click.option("--watch", is_flag=True, help="Keep showing, until interrupted.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-def gateways(watch: bool, as_json: bool) -> None:
-    """Show every gateway of every node with its live state."""
-    control_plane = ControlPlane(configuration.load())
-    if as_json:
-        click.echo(json.dumps(control_plane.get("/api/gateways"), indent=2))
-        return
-    console = Console()
-    if not watch:
-        console.print(gateway_table(control_plane.get("/api/gateways")["items"], time.time()))
-        return
-    try:
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                live.update(
-                    gateway_table(control_plane.get("/api/gateways")["items"], time.time()), refresh=True
-                )
-                gevent.sleep(1)
-    except KeyboardInterrupt:
-        return
 
 
 @click.command()

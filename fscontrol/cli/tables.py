@@ -23,23 +23,49 @@ _COLOURS = {
 def gateway_table(gateways: Iterable[Mapping[str, Any]], now: float) -> Table:
     """The gateways of all nodes with their live states."""
     table = Table(title="Gateways", title_justify="left")
-    for column in ("node", "gateway", "trunk", "state", "status", "carrier said", "since"):
+    for column in ("node", "gateway", "trunk", "state", "status", "carrier said", "since", "ahead"):
         # A name that is to be copied stays in one piece, whatever the width.
         table.add_column(column, overflow="fold", no_wrap=column == "gateway")
     for gateway in gateways:
         state = str(gateway["state"])
         colour = _COLOURS.get(state, "white")
         shown = "not monitored" if state == "NOREG" else (gateway["status"] or "-")
+        refreshing = ", refreshing" if gateway["refreshing"] else ""
         table.add_row(
             gateway["node"],
             escape(gateway["gateway"]),
             escape(str(gateway["trunk_id"] or "not ours")),
-            f"[{colour}]{state}[/]",
+            f"[{colour}]{state}[/]{refreshing}",
             shown,
             escape(gateway["detail"] or "-"),
             f"{max(0, now - gateway['since']):.0f} s",
+            _ahead(gateway, now),
         )
     return table
+
+
+def _ahead(gateway: Mapping[str, Any], now: float) -> str:
+    """What comes next: the next try, or the end of the binding at the latest."""
+    if gateway["next_retry_at"] is not None:
+        return f"next try in {max(0, gateway['next_retry_at'] - now):.0f} s"
+    left = (gateway["bound_until"] or now) - now
+    return f"bound for {left:.0f} s" if left > 0 else "-"
+
+
+def timeline_table(node: str, timeline: Iterable[Mapping[str, Any]]) -> Table:
+    """The last changes of one gateway's state on a node, oldest first."""
+    table = Table(title=f"Timeline on {escape(node)}", title_justify="left")
+    for column in ("at", "from", "to", "carrier said"):
+        table.add_column(column, overflow="fold")
+    for entry in timeline:
+        colour = _COLOURS.get(entry["to"], "white")
+        said = escape(entry["detail"] or "-")
+        table.add_row(_clock(entry["at"]), entry["from"] or "-", f"[{colour}]{entry['to']}[/]", said)
+    return table
+
+
+def _clock(at: float | None) -> str:
+    return "-" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def call_table(calls: Iterable[Mapping[str, Any]]) -> Table:
@@ -69,6 +95,21 @@ def explain_call(console: Console, call: Mapping[str, Any]) -> None:
     route = f"{call['to_number'] or '-'} → assistant {call['assistant_id']}, flow {call['flow_id']}"
     console.print(f"  organisation {call['organization_id']}  trunk {call['trunk_id']}  {escape(route)}")
     explain_steps(console, call)
+    explain_media(console, call)
+
+
+def explain_media(console: Console, call: Mapping[str, Any]) -> None:
+    """How a call sounded, where that is known."""
+    if rtp := call.get("rtp"):
+        sound = f"MOS {call['mos']}, " if call.get("mos") is not None else ""
+        lost = f"{rtp['packets_lost']} lost, jitter {rtp['jitter_ms']} ms"
+        console.print(f"  caller     {sound}{rtp['packets_in']} packets in, {rtp['packets_out']} out, {lost}")
+    if relay := call.get("media"):
+        heard = (
+            f"{relay['datagrams_in'] / 50:.1f} s to the assistant, {relay['datagrams_out'] / 50:.1f} s back"
+        )
+        late = f"{relay['late_frames']} frames late, {relay['underruns']} underruns, {relay['reconnects']} reconnects"
+        console.print(f"  relay      {heard}, {late}")
 
 
 def explain_steps(console: Console, call: Mapping[str, Any]) -> None:

@@ -7,8 +7,9 @@ an application runs, so nothing but a narrow alphabet gets in.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fscontrol.errors import UnsafeArgument
@@ -35,6 +36,11 @@ _SIP_URI = re.compile(
     r"sips?:[A-Za-z0-9_.+\-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?(?:;transport=(?:udp|tcp|tls))?"
 )
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9\-]{0,63}")
+_HEADER_VALUE = re.compile(r"[A-Za-z0-9_.+\-]{1,100}")
+_SECRET_NAME = re.compile(r"[A-Z][A-Z_]{0,63}")
+_SECRET_VALUE = re.compile(r"[ !\"#-&(-\[\]-~]{1,8192}")
+_STREAM_URL = re.compile(r"wss?://[!#-&(-\[\]-~]{1,4000}")
 _SEPARATOR = "^"
 # A European ringing tone, so that a caller who is being transferred does not listen to nothing.
 _RINGING = "%(1000,4000,425)"
@@ -64,9 +70,14 @@ def through_gateway(gateway: str, number: str) -> str:
     return f"sofia/gateway/{gateway_name(gateway)}/{matching(DIAL_NUMBER, number, 'dialled number')}"
 
 
-def through_profile(profile: str, uri: str) -> str:
-    """Where `bridge` goes: a SIP URI, straight from a profile."""
-    return f"sofia/{matching(PROFILE_NAME, profile, 'profile name')}/{sip_uri(uri)}"
+def through_profile(profile: str, uri: str, headers: Mapping[str, str] | None = None) -> str:
+    """Where `bridge` goes: a SIP URI, straight from a profile; `headers` go with its INVITE."""
+    told = [
+        f"sip_h_{matching(_HEADER, name, 'header name')}={matching(_HEADER_VALUE, value, 'plain header value')}"
+        for name, value in (headers or {}).items()
+    ]
+    target = f"sofia/{matching(PROFILE_NAME, profile, 'profile name')}/{sip_uri(uri)}"
+    return f"[{','.join(told)}]{target}" if told else target
 
 
 def _about(name: str, uuid: str, *words: str) -> Command:
@@ -87,6 +98,21 @@ def set_channel_variable(uuid: str, name: str, value: str) -> Command:
     """Set a variable of a channel; an empty value removes it."""
     words = [matching(_VARIABLE, name, "variable name"), matching(_VALUE, value, "variable value")]
     return _about("uuid_setvar", uuid, *filter(None, words))
+
+
+def set_secret_variable(uuid: str, name: str, value: str) -> Command:
+    """Set a variable to what no log may show. Spaces stay; quotes and backslashes would not reach it as they are."""
+    plain = matching(_SECRET_VALUE, value, "value without quotes, backslashes and control characters")
+    text = _about("uuid_setvar", uuid, matching(_SECRET_NAME, name, "variable name"), plain).text
+    return Command(text, shown=f"api uuid_setvar {uuid} {name} ***")
+
+
+def start_module_stream(module: str, uuid: str, url: str, metadata: Mapping[str, str]) -> Command:
+    """`uuid_audio_stream` or `uuid_audio_fork`: L16 at 8 kHz of what the caller says, to a WebSocket."""
+    words = [matching(_STREAM_URL, url, "WebSocket URL"), "mono", "8k"]
+    words.append(json.dumps(dict(metadata), separators=(",", ":")))
+    text = _about(f"uuid_{matching(_VARIABLE, module, 'module')}", uuid, "start", *words).text
+    return Command(text, shown=f"api uuid_{module} {uuid} start")
 
 
 def get_channel_variable(uuid: str, name: str) -> Command:
@@ -181,6 +207,11 @@ def bridge(
         actions.append(f"set:effective_caller_id_number={matching(DIAL_NUMBER, caller_id, 'caller id')}")
     actions += [f"bridge:{'|'.join(targets)}", f"transfer:{back}"]
     return _about("uuid_transfer", uuid, f"'m:{_SEPARATOR}:{_SEPARATOR.join(actions)}'", "inline")
+
+
+def say_farewell(uuid: str, path: str) -> Command:
+    """Play to an answered call wherever it is, then hang up."""
+    return _about("uuid_transfer", uuid, play_and_hang_up(path))
 
 
 def play_and_hang_up(path: str) -> str:

@@ -48,6 +48,7 @@ class NodeClient:
         self.last_error = "not connected yet"
         self.since = clock()
         self.reconnects = 0
+        self.lost_at: float | None = None
         self._password = password
         self._timeout = timeout
         self._random = random
@@ -131,7 +132,7 @@ class NodeClient:
             events, _commands = self._links = links
             for name, handler in self._handlers:
                 events.register_handle(name, handler)
-            events.request(commands.subscribe((*commands.CALL_EVENTS, *commands.REGISTRATION_EVENTS)))
+            events.request(commands.subscribe(self._wanted()))
             self._went_up()
             while not self._stopping.is_set():
                 for link in links:
@@ -153,6 +154,12 @@ class NodeClient:
             raise
         return link
 
+    def _wanted(self) -> list[str]:
+        """What is subscribed to: what every control plane needs, and the subclasses somebody asked for."""
+        asked = dict.fromkeys(name for name, _ in self._handlers if "::" in name)
+        others = [name for name in asked if name not in commands.REGISTRATION_EVENTS]
+        return [*commands.CALL_EVENTS, *commands.REGISTRATION_EVENTS, *others]
+
     def _went_up(self) -> None:
         self.connected = True
         self.since = self._clock()
@@ -166,7 +173,7 @@ class NodeClient:
         self.connected = False
         self._changed.clear()
         if was_connected:
-            self.since = self._clock()
+            self.since = self.lost_at = self._clock()
             self.reconnects += 1
         if not self._stopping.is_set() and (was_connected or reason != self.last_error):
             log.warning("node unreachable", extra={"node": self.name, "reason": reason})

@@ -22,6 +22,7 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+@:\-]*")
 _API_NAME = re.compile(r"[a-z_0-9]{1,64}")
 DIAL_NUMBER = re.compile(r"\+?[0-9]{1,32}")
+_FILE_NAME = re.compile(r"[a-z_.]{1,64}")
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,80}")
 _IP = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
@@ -31,6 +32,7 @@ CALL_EVENTS = (
     "CHANNEL_PARK",
     "CHANNEL_UNPARK",
     "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
     "CHANNEL_BRIDGE",
     "CHANNEL_HANGUP_COMPLETE",
     "DTMF",
@@ -122,9 +124,21 @@ def kill_gateway(profile: str, name: str) -> Command:
     return api("sofia", f"profile {profile} killgw {gateway_name(name)}")
 
 
+def register_gateway(profile: str, name: str) -> Command:
+    """Have one gateway register now. Never for one with register=false: mod_sofia refuses, and leaks a lock on it."""
+    profile = matching(PROFILE_NAME, profile, "profile name")
+    return api("sofia", f"profile {profile} register {gateway_name(name)}")
+
+
 def all_gateways() -> Command:
     """The state of every gateway of the node, as XML."""
     return api("sofia", "xmlstatus gateway")
+
+
+def gateway_names(profile: str, *, up: bool) -> Command:
+    """The names of a profile's gateways that are UP, or DOWN, those marked for deletion included; nothing for none."""
+    which = "up" if up else "down"
+    return api("sofia", f"profile {matching(PROFILE_NAME, profile, 'profile name')} gwlist {which}")
 
 
 def one_gateway(name: str) -> Command:
@@ -152,6 +166,26 @@ def reload_acl() -> Command:
     return api("reloadacl")
 
 
+def reload_xml() -> Command:
+    """Read the configuration tree again; `+OK [Success]` when it parsed, the old one stays otherwise."""
+    return api("reloadxml")
+
+
+def set_global(name: str, value: str) -> Command:
+    """Set a global variable, which `$${name}` in the tree and every channel see; empty: take it away."""
+    return api(
+        "global_setvar",
+        f"{matching(_VARIABLE_NAME, name, 'variable name')}={matching(_PLAIN_VALUE, value, 'variable value')}",
+    )
+
+
+def locate_configuration(name: str) -> Command:
+    """The `<configuration>` of that name as FreeSWITCH finds it, asking over HTTP too, or `can't find anything`."""
+    return api(
+        "xml_locate", f"configuration configuration name {matching(_FILE_NAME, name, 'configuration')}"
+    )
+
+
 def is_in_acl(address: str, name: str) -> Command:
     """`true` or `false`: whether a network list lets this literal address through."""
     return api(
@@ -160,19 +194,34 @@ def is_in_acl(address: str, name: str) -> Command:
     )
 
 
+def set_global_variable(name: str, value: str) -> Command:
+    """Set a variable of the whole node; it stays until FreeSWITCH ends."""
+    pair = f"{matching(_VARIABLE_NAME, name, 'variable name')}={matching(_PLAIN_VALUE, value, 'plain value')}"
+    return api("global_setvar", pair)
+
+
+def get_global_variable(name: str) -> Command:
+    """A variable of the whole node; the answer is empty when there is none."""
+    return api("global_getvar", matching(_VARIABLE_NAME, name, "variable name"))
+
+
 def profile_status(profile: str) -> Command:
     """One sofia profile, as XML, or `Invalid Profile!`."""
     return api("sofia", f"xmlstatus profile {matching(PROFILE_NAME, profile, 'profile name')}")
 
 
 def originate_to_profile(
-    uuid: str, profile: str, *, number: str, host: str, port: int, caller: str
+    uuid: str, profile: str, *, number: str, host: str, port: int, caller: str, tone_ms: int = 0
 ) -> Command:
-    """Place one call through a profile to `number@host:port` and park our end: the sample call of `fscontrol demo`."""
+    """Place one call through a profile to `number@host:port`: the sample call of `fscontrol demo`.
+
+    Our end says a tone for `tone_ms` milliseconds and hangs up, or (0) is parked.
+    """
     variables = originate_variables({"origination_uuid": uuid, "origination_caller_id_number": caller})
+    said = f"playback(tone_stream://%({int(tone_ms)},0,440))" if tone_ms else "park()"
     target = f"{matching(DIAL_NUMBER, number, 'dialled number')}@{matching(_HOST, host, 'host')}:{port}"
     return bgapi(
-        "originate", f"{variables}sofia/{matching(PROFILE_NAME, profile, 'profile')}/{target} &park()", uuid
+        "originate", f"{variables}sofia/{matching(PROFILE_NAME, profile, 'profile')}/{target} &{said}", uuid
     )
 
 
@@ -200,8 +249,11 @@ def unicast(uuid: str, *, local_ip: str, remote_ip: str, remote_port: int) -> Co
 
 
 def park_again(uuid: str) -> Command:
-    """Send an answered call to the parking extension anew; whatever it was doing there ends, its stream too."""
-    return api("uuid_transfer", f"{matching(UUID, uuid, 'UUID')} park XML fscontrol")
+    """Send an answered call to the parking extension anew; whatever it was doing there ends, its stream too.
+
+    In the background: of a call that is on hold it is not answered for half a minute (run).
+    """
+    return bgapi("uuid_transfer", f"{matching(UUID, uuid, 'UUID')} park XML fscontrol", uuid)
 
 
 def kill_channel(uuid: str, cause: str = "NORMAL_CLEARING") -> Command:

@@ -1,4 +1,4 @@
-"""What an operator looks at: gateways, calls, health."""
+"""What an operator looks at: calls, health, and the figures Prometheus collects."""
 
 from __future__ import annotations
 
@@ -8,22 +8,13 @@ from fscontrol.calls.book import CallBook
 from fscontrol.errors import StoreError
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
-from fscontrol.http.organizations import gateway_views
-from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
+from fscontrol.telemetry.metrics import CONTENT_TYPE, Metrics
 
 
-def door(store: Store, registrations: Registrations, book: CallBook, nodes: Nodes) -> Blueprint:
+def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("observe", __name__)
-
-    @routes.get("/api/gateways")
-    def list_gateways() -> Response:
-        skip, limit = body.page(default=1000)
-        views = gateway_views(store, registrations)
-        return jsonify(
-            {"items": views[skip : skip + limit], "total": len(views), "skip": skip, "limit": limit}
-        )
 
     @routes.get("/api/calls")
     def list_calls() -> Response:
@@ -35,6 +26,10 @@ def door(store: Store, registrations: Registrations, book: CallBook, nodes: Node
     @routes.get("/api/calls/<call_sid>")
     def get_call(call_sid: str) -> Response:
         return jsonify(book.show(call_sid).model_dump(mode="json"))
+
+    @routes.get("/metrics")
+    def figures() -> Response:
+        return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
     @routes.get("/healthz")
     def healthz() -> Response:

@@ -6,11 +6,13 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from fscontrol.errors import SecretUnreadable
+from fscontrol.errors import FscontrolError, RemovalHeld, SecretUnreadable
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
+from fscontrol.http.gateways import gateway_views
 from fscontrol.model.organization import Organization
 from fscontrol.provisioning.organizations import Organizations
+from fscontrol.sofia.outcome import Status
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
@@ -50,6 +52,7 @@ def door(
         shown = {
             **_summary(organization),
             "nodes": _progress(store, nodes, organization),
+            "media": _media(organization),
             "trunks": trunks,
             "phone_numbers": numbers,
         }
@@ -57,12 +60,16 @@ def door(
 
     @routes.delete("/api/organizations/<key>")
     def delete_organization(key: str) -> Response:
-        organizations.delete(key)
+        if body.flag("force"):
+            organizations.delete(key, force_on=[node.name for node in nodes])
+        else:
+            _refuse_what_is_held(reconciler, key)
+            organizations.delete(key)
         outcomes = reconciler.apply(key, -1, apply_timeout)
         statuses = {outcome.status for outcome in outcomes}
-        if "failed" in statuses:
+        if Status.FAILED in statuses:
             code, message = 502, "Deleted here, but not everywhere; the nodes say why, and it is tried again"
-        elif statuses - {"converged"}:
+        elif statuses - {Status.CONVERGED}:
             code, message = 202, "Deleted; its gateways go as soon as every node is reachable"
         else:
             code, message = 200, "Deleted; its gateways are gone"
@@ -72,6 +79,19 @@ def door(
         return response
 
     return routes
+
+
+def _refuse_what_is_held(reconciler: Reconciler, key: str) -> None:
+    """Raise `RemovalHeld` while nothing is deleted yet: later its routes would be gone and its gateways not."""
+    for _, planned in reconciler.plan(key, None):
+        if not isinstance(planned, FscontrolError) and (why := planned[1]):
+            raise RemovalHeld(why.replace("push again", "delete again"))
+
+
+def _media(organization: Organization) -> dict[str, Any]:
+    """How its calls reach their assistants; the values of headers may be secrets, and are not shown."""
+    shown = organization.media.model_dump(mode="json", exclude={"stream_token", "stream_headers"})
+    return {**shown, "stream_headers": sorted(organization.media.stream_headers)}
 
 
 def _summary(organization: Organization) -> dict[str, Any]:
@@ -99,12 +119,17 @@ def _item(store: Store, nodes: Nodes, key: str) -> dict[str, Any] | None:
 
 
 def _progress(store: Store, nodes: Nodes, organization: Organization) -> list[dict[str, Any]]:
-    """How far each node got: with which generation, and if not the newest, what stands in the way."""
+    """How far each node got: which generation is wanted, which it has whole, and why they differ."""
     results = {result.node: result for result in store.node_results(organization.key)}
     shown = []
     for node in nodes:
         result = results.get(node.name)
-        row: dict[str, Any] = {"node": node.name, "applied_generation": result.generation if result else None}
+        applied = result.applied_generation if result else None
+        row: dict[str, Any] = {
+            "node": node.name,
+            "desired_generation": organization.generation,
+            "applied_generation": applied,
+        }
         if result is not None and result.generation == organization.generation:
             row |= {"status": result.status, "detail": result.detail or None, "at": result.at}
         else:
@@ -112,27 +137,3 @@ def _progress(store: Store, nodes: Nodes, organization: Organization) -> list[di
             row |= {"status": "pending" if node.connected else "unreachable", "detail": why, "at": None}
         shown.append(row)
     return shown
-
-
-def gateway_views(store: Store, registrations: Registrations) -> list[dict[str, Any]]:
-    """Every gateway known, with its owner where it is ours."""
-    ledgers: dict[str, dict[str, Any]] = {}
-    views = []
-    for registration in registrations.all():
-        if registration.node not in ledgers:
-            ledgers[registration.node] = dict(store.ledger(registration.node))
-        owner = ledgers[registration.node].get(registration.gateway)
-        views.append(
-            {
-                "node": registration.node,
-                "gateway": registration.gateway,
-                "organization": owner.organization if owner else None,
-                "trunk_id": owner.trunk_id if owner else None,
-                "state": registration.state.value,
-                "status": registration.status or None,
-                "sip_status": registration.sip_status,
-                "detail": registration.detail,
-                "since": registration.since,
-            }
-        )
-    return views

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from flask import Blueprint, Flask
@@ -21,12 +21,17 @@ IDLE_SECONDS = 30.0
 """Longest wait for the next bytes of a request, or for the next request on a connection that is kept."""
 
 
-def make_app(doors: Iterable[Blueprint], api_key: SecretStr, max_body_bytes: int) -> Flask:
-    """The application: every door behind the key, every error in one form."""
+def make_app(
+    doors: Iterable[Blueprint],
+    api_key: SecretStr,
+    max_body_bytes: int,
+    guarded_elsewhere: Collection[str] = (),
+) -> Flask:
+    """The application: every door behind the key but those that guard themselves, every error in one form."""
     app = Flask("fscontrol", static_folder=None)
     app.config[body.LONGEST_BODY] = max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-    auth.require_key(app, api_key)
+    auth.require_key(app, api_key, guarded_elsewhere)
     problems.install(app)
     for blueprint in doors:
         app.register_blueprint(blueprint)

@@ -12,13 +12,14 @@ from gevent.lock import BoundedSemaphore
 
 from fscontrol.errors import FscontrolError, TooManyRequests
 from fscontrol.http import body
-from fscontrol.model.gateway import Action, gateways_of
+from fscontrol.model.gateway import Action
 from fscontrol.model.organization import Organization
 from fscontrol.model.registration import GatewayState
 from fscontrol.provisioning import sync_document
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import SyncDocument
-from fscontrol.sofia.apply import NO_GENERATION, GatewayOutcome, PassOutcome, unreachable
+from fscontrol.sofia.apply import NO_GENERATION
+from fscontrol.sofia.outcome import GatewayOutcome, PassOutcome, Status, unreachable
 from fscontrol.sofia.plan import Plan
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
@@ -47,14 +48,15 @@ def door(
     @routes.post("/api/sync-organization")
     def sync_organization() -> Response:
         dry_run = body.flag("dry_run")
+        force = body.flag("force")
         wait = body.seconds("wait", LONGEST_WAIT)
         document = sync_document.parse(body.json_body())
         if not running.acquire(blocking=False):
             raise TooManyRequests(f"{MOST_AT_ONCE} pushes are being applied; try again", retry_after=1)
         try:
             if dry_run:
-                return _dry_run(document, organizations, reconciler)
-            stored = organizations.replace(document)
+                return _dry_run(document, organizations, reconciler, force=force)
+            stored = organizations.replace(document, force=force)
             key, generation = stored.organization.key, stored.organization.generation
             outcomes = reconciler.apply(key, generation, apply_timeout)
             # Who may call is part of what was pushed: the answer waits until the nodes let them ask.
@@ -93,21 +95,7 @@ def _answer(
     outcomes: list[PassOutcome],
     registrations: Registrations,
 ) -> Response:
-    statuses = {outcome.status for outcome in outcomes}
-    enabled = len(organization.enabled_trunks)
-    if "failed" in statuses:
-        why = next(outcome.detail for outcome in outcomes if outcome.status == "failed")
-        status, message = (
-            502,
-            f"Stored, but not applied everywhere; the last good configuration is kept: {why}",
-        )
-    elif statuses - {"converged"}:
-        status, message = (
-            202,
-            f"Stored; {enabled} enabled trunk(s) will be applied when every node is reachable",
-        )
-    else:
-        status, message = 200, f"Synced {enabled} enabled trunk(s) to bridge"
+    status, message = _verdict(organization, outcomes)
     nodes = [
         {
             "node": outcome.node,
@@ -120,6 +108,29 @@ def _answer(
     response = jsonify(_head(organization, message, warnings, nodes, success=status != 502, dry_run=False))
     response.status_code = status
     return response
+
+
+def _verdict(organization: Organization, outcomes: list[PassOutcome]) -> tuple[int, str]:
+    """The HTTP status and the message for what became of a push on all nodes.
+
+    502 when FreeSWITCH or a carrier said no: the last good stays until somebody corrects it. 202 when it goes on by
+    itself or waits for a word.
+    """
+    enabled = len(organization.enabled_trunks)
+    whys = {outcome.status: outcome.detail for outcome in reversed(outcomes)}
+    for no in (Status.FAILED, Status.REFUSED):
+        if no in whys:
+            kept = "Stored, but not applied everywhere; the last good configuration is kept"
+            return 502, f"{kept}: {whys[no]}"
+    if Status.HELD in whys:
+        return 202, f"Stored, but not applied whole: {whys[Status.HELD]}"
+    if Status.UNANSWERED in whys:
+        return 202, f"Stored; a carrier has not answered yet: {whys[Status.UNANSWERED]}"
+    if Status.PENDING in whys and Status.UNREACHABLE not in whys:
+        return 202, f"Stored; {enabled} enabled trunk(s) are being applied: {whys[Status.PENDING]}"
+    if whys.keys() - {Status.CONVERGED}:
+        return 202, f"Stored; {enabled} enabled trunk(s) will be applied when every node is reachable"
+    return 200, f"Synced {enabled} enabled trunk(s) to bridge"
 
 
 def _overtaken(outcome: PassOutcome, generation: int) -> str | None:
@@ -162,17 +173,20 @@ def _gateway(node: str, outcome: GatewayOutcome, registrations: Registrations) -
     }
 
 
-def _dry_run(document: SyncDocument, organizations: Organizations, reconciler: Reconciler) -> Response:
-    organization = organizations.decide(document).organization
-    gateways = gateways_of(organization, reconciler.fingerprint_key)
+def _dry_run(
+    document: SyncDocument, organizations: Organizations, reconciler: Reconciler, *, force: bool
+) -> Response:
+    organization = organizations.decide(document, force=force).organization
     nodes: list[dict[str, Any]] = []
-    for node, plan in reconciler.plan(organization.key, gateways):
-        if isinstance(plan, FscontrolError):
-            outcome = unreachable(node, organization.generation, plan)
+    for node, planned in reconciler.plan(organization.key, organization):
+        if isinstance(planned, FscontrolError):
+            outcome = unreachable(node, organization.generation, planned)
             nodes.append({"node": node, "status": outcome.status, "detail": outcome.detail, "gateways": []})
-        else:
-            status = "converged" if plan.is_empty else "planned"
-            nodes.append({"node": node, "status": status, "detail": None, "gateways": _planned(plan)})
+            continue
+        plan, why_held = planned
+        status = Status.HELD if why_held else Status.CONVERGED if plan.is_empty else "planned"
+        gateways = _planned(plan)
+        nodes.append({"node": node, "status": status, "detail": why_held or None, "gateways": gateways})
     message = f"Would sync {len(organization.enabled_trunks)} enabled trunk(s) to bridge; nothing was changed"
     return jsonify(_head(organization, message, document.warnings, nodes, success=True, dry_run=True))
 

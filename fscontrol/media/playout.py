@@ -65,7 +65,7 @@ class Playout:
         del self._audio[:FRAME_BYTES]
         self._played += len(frame)
         self._was_playing = True
-        return frame.ljust(FRAME_BYTES, b"\xff"), self._due()
+        return frame.ljust(FRAME_BYTES, b"\xff"), self._due() if self._marks else []
 
     @property
     def queued_bytes(self) -> int:

@@ -1,7 +1,7 @@
-"""The relay: every parked call of ours gets a stream to its assistant.
+"""The relay: streams between parked calls and their assistants, over FreeSWITCH's own `unicast`.
 
-Owns: starting a stream when a call is parked, ending it at the hang-up, the one clock that paces all streams, and what
-is done when an assistant is lost. Refuses: modules a stock FreeSWITCH lacks; `unicast` is in its core.
+Owns: the streams of calls by call_sid, the one clock that paces all of them, and their figures. Refuses: modules a
+stock FreeSWITCH lacks, deciding which call goes where (`drivers`), and what is done when an assistant is lost.
 """
 
 from __future__ import annotations
@@ -13,52 +13,64 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import gevent
-from pydantic import SecretStr
 
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
-from fscontrol.calls.channel_state import TRANSFER_VARIABLE
-from fscontrol.errors import FscontrolError, NotFound
+from fscontrol.calls.book import CallBook
+from fscontrol.errors import FscontrolError
 from fscontrol.esl import commands
-from fscontrol.esl.call_commands import get_channel_variable
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.media import twilio
+from fscontrol.media.beat import BEATS, Clockwork, Place
+from fscontrol.media.choice import Choice
+from fscontrol.media.driving import Lost, Note
 from fscontrol.media.socket import AssistantSocket
 from fscontrol.media.stream import CallStream, Deadlines, End
-from fscontrol.media.stream_url import check_template, stream_url
-from fscontrol.model.call import CallRecord
+from fscontrol.model.call import CallRecord, MediaFigures
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
 
-FRAME_SECONDS = 0.02
-LONGEST_CATCH_UP_SECONDS = 0.2
+_LOST = (End.LOST, End.NO_AUDIO, End.NO_CALLER)
 
 
 @dataclass(frozen=True, slots=True)
-class RelaySettings:
-    """`url` is a template (`stream_url`); `bearer` goes with the WebSocket; `open_seconds` is its deadline."""
+class _Carried:
+    """A call while it streams; `earlier` is what its streams before this one have seen."""
 
-    url: str
-    bearer: SecretStr
-    open_seconds: float
-    deadlines: Deadlines
+    record: CallRecord
+    stream: CallStream
+    earlier: MediaFigures
+    place: Place
+
+    @property
+    def figures(self) -> MediaFigures:
+        return self.earlier.plus(self.stream.figures)
 
 
 class Relay:
-    """Streams by call_sid. Raises `ConfigurationError` for a template that could not be used."""
+    """The driver `relay`. `open_seconds` is the deadline of an assistant's WebSocket."""
 
     def __init__(
-        self, settings: RelaySettings, book: CallBook, clock: Callable[[], float] = time.monotonic
+        self,
+        open_seconds: float,
+        deadlines: Deadlines,
+        book: CallBook,
+        lost: Lost,
+        note: Note,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        check_template(settings.url)
-        self._settings = settings
+        self._open_seconds = open_seconds
+        self._deadlines = deadlines
         self._book = book
+        self._lost = lost
+        self._note = note
         self._clock = clock
-        self._streams: dict[str, CallStream] = {}
+        self._calls: dict[str, _Carried] = {}
+        self._unparked: dict[str, _Carried] = {}
         self._sid_of_channel: dict[str, str] = {}
         self._greenlets: list[gevent.Greenlet[..., object]] = []
-        self.resynced = 0
+        self._beats: list[dict[str, _Carried]] = [{} for _ in range(BEATS)]
+        self.skipped_frames = 0
 
     def start(self) -> None:
         """Begin keeping time."""
@@ -66,131 +78,136 @@ class Relay:
 
     def stop(self) -> None:
         """End every stream; the calls stay parked, and a restarted control plane takes them up."""
-        for stream in tuple(self._streams.values()):
-            stream.end(End.STOPPED)
+        for carried in tuple(self._calls.values()):
+            carried.stream.end(End.STOPPED)
         gevent.joinall(self._greenlets[1:], timeout=2)
         gevent.killall(self._greenlets, timeout=1)
 
     @property
     def streaming(self) -> int:
         """Calls with a stream now."""
-        return len(self._streams)
+        return len(self._calls)
 
     def carries(self, call_sid: str) -> bool:
         """Whether a call has a stream now."""
-        return call_sid in self._streams
+        return call_sid in self._calls
 
-    def parked(self, node: NodeClient, event: Event) -> None:
-        """A channel was parked: if it is a call of ours in progress, it gets its stream."""
-        self.take_up(node, event.variable(CALL_SID_VARIABLE) or "")
-
-    def take_up(self, node: NodeClient, call_sid: str) -> None:
-        """Stream a parked call, unless it is streamed already."""
-        if not call_sid or call_sid in self._streams:
+    def begin(self, node: NodeClient, record: CallRecord, choice: Choice) -> None:
+        """Stream a parked call, in the background, unless it is streamed already."""
+        call_sid = record.call_sid
+        if call_sid in self._calls:
             return
-        try:
-            record = self._book.get(call_sid)
-        except NotFound:
-            log.warning("a parked call is not in the book", extra={"call_sid": call_sid})
-            return
-        if not record.status.is_final:
-            stream = self._stream(node, record)
-            self._streams[call_sid] = stream
-            self._sid_of_channel[record.uuid] = call_sid
-            self._greenlets = [g for g in self._greenlets if not g.ready()]
-            self._greenlets.append(spawn(f"stream {call_sid}", self._run, node, record, stream))
-
-    def take_over(self, node: NodeClient, call_sid: str) -> None:
-        """After a restart: a call that streams to a process that is gone is parked anew, and so taken up."""
-        if call_sid in self._streams:
-            return
-        try:
-            record = self._book.get(call_sid)
-            transferred = node.request(get_channel_variable(record.uuid, TRANSFER_VARIABLE)).strip() == "true"
-            if transferred or record.reason:
-                return  # it talks to somebody else, or a rule's audio is played to it
-            node.request(commands.park_again(record.uuid))
-        except FscontrolError as error:
-            log.warning("a call could not be taken up", extra={"call_sid": call_sid, "reason": str(error)})
+        before = self._unparked.pop(record.uuid, None)
+        earlier = before.figures if before else record.media or MediaFigures()
+        carried = _Carried(record, self._stream(node, record, choice), earlier, Place())
+        self._calls[call_sid] = carried
+        self._sid_of_channel[record.uuid] = call_sid
+        self._beats[carried.place.beat][call_sid] = carried
+        self._greenlets = [g for g in self._greenlets if not g.ready()]
+        self._greenlets.append(spawn(f"stream {call_sid}", self._run, carried, choice))
 
     def unparked(self, event: Event) -> None:
-        """The call left the parking loop (a transfer), and `unicast` with it; parked again, it gets a new stream."""
-        call_sid = self._sid_of_channel.get(event.get("Unique-ID"), "")
-        if stream := self._streams.pop(call_sid, None):
-            stream.end(End.STOPPED)
+        """The call left the parking loop, and `unicast` with it: transferred or hung up, which its next event tells.
 
-    def hung_up(self, event: Event) -> None:
-        """The call is over."""
-        if stream := self._streams.get(self._sid_of_channel.pop(event.get("Unique-ID"), "")):
-            stream.end(End.HUNG_UP)
+        Parked again, it gets a new stream.
+        """
+        channel = event.get("Unique-ID")
+        if carried := self._calls.pop(self._sid_of_channel.get(channel, ""), None):
+            self._unparked[channel] = carried
+            carried.stream.end(End.STOPPED)
+
+    def hung_up(self, event: Event) -> MediaFigures | None:
+        """The call is over: its stream ends. What it has seen, or None for a call without one."""
+        channel = event.get("Unique-ID")
+        unparked = self._unparked.pop(channel, None)
+        carried = self._calls.get(self._sid_of_channel.pop(channel, "")) or unparked
+        if carried is None:
+            return None
+        carried.stream.end(End.HUNG_UP)
+        return carried.figures
 
     def dtmf(self, event: Event) -> None:
         """The caller pressed a key (RFC 4733, or SIP INFO: FreeSWITCH reports both)."""
         # A DTMF event carries no channel variables, so the channel says whose it is.
-        stream = self._streams.get(self._sid_of_channel.get(event.get("Unique-ID"), ""))
+        carried = self._calls.get(self._sid_of_channel.get(event.get("Unique-ID"), ""))
         digit = event.get("DTMF-Digit")
-        if stream is not None and len(digit) == 1 and digit in "0123456789*#ABCD":
-            stream.dtmf(digit)
+        if carried is not None and len(digit) == 1 and digit in "0123456789*#ABCD":
+            carried.stream.dtmf(digit)
 
-    def _stream(self, node: NodeClient, record: CallRecord) -> CallStream:
+    def end_finished(self) -> None:
+        """End the streams of calls that ended unseen, while their node could not be heard."""
+        for channel, carried in (
+            *self._unparked.items(),
+            *((c.record.uuid, c) for c in self._calls.values()),
+        ):
+            if self._book.get(carried.record.call_sid).status.is_final:
+                carried.stream.end(End.HUNG_UP)
+                self._unparked.pop(channel, None)
+
+    def leave(self, node: str) -> None:
+        """A node is another control plane's now: end its streams, and leave the calls parked for that one."""
+        for carried in tuple(self._calls.values()):
+            if carried.record.node == node:
+                carried.stream.end(End.STOPPED)
+
+    def _stream(self, node: NodeClient, record: CallRecord, choice: Choice) -> CallStream:
         ours, theirs = node.path
         parameters = {"To": record.to_number, "From": record.from_number}
         messages = twilio.Stream(f"MZ{secrets.token_hex(16)}", record.call_sid, parameters)
-        url = stream_url(self._settings.url, record)
 
         def start_unicast(ip: str, port: int) -> None:
             node.request(commands.unicast(record.uuid, local_ip=theirs, remote_ip=ip, remote_port=port))
 
         return CallStream(
             messages,
-            lambda: AssistantSocket(url, self._settings.bearer, self._settings.open_seconds),
+            lambda: AssistantSocket(choice.target, choice.headers, self._open_seconds),
             start_unicast,
             our_ip=ours,
             node_ip=theirs,
-            deadlines=self._settings.deadlines,
+            deadlines=self._deadlines,
             clock=self._clock,
+            note=lambda decision, detail: self._note(record.call_sid, decision, detail),
         )
 
-    def _run(self, node: NodeClient, record: CallRecord, stream: CallStream) -> None:
-        call_sid = record.call_sid
+    def _run(self, carried: _Carried, choice: Choice) -> None:
+        record, call_sid = carried.record, carried.record.call_sid
+        why, detail = End.LOST, ""
         try:
-            why = stream.run()
+            why = carried.stream.run()
+            detail = carried.stream.trouble
         except FscontrolError as error:
-            log.warning(
-                "no stream for a call", extra={"call_sid": call_sid, "error": error.id, "reason": str(error)}
-            )
-            why = End.LOST
+            detail = str(error)
         finally:
-            if self._streams.get(call_sid) is stream:
-                del self._streams[call_sid]
+            if self._beats[carried.place.beat].get(call_sid) is carried:
+                del self._beats[carried.place.beat][call_sid]
+            if self._calls.get(call_sid) is carried:
+                del self._calls[call_sid]
                 self._sid_of_channel.pop(record.uuid, None)
-        log.info("stream ended", extra={"call_sid": call_sid, "reason": why.value})
-        if why in (End.LOST, End.NO_AUDIO, End.NO_CALLER):
-            self._book.amend(call_sid, media=stream.figures, reason=why.value)
-            self._hang_up(node, record)
-        else:
-            self._book.amend(call_sid, media=stream.figures)
-
-    def _hang_up(self, node: NodeClient, record: CallRecord) -> None:
-        try:
-            node.request(commands.kill_channel(record.uuid))
-        except FscontrolError as error:
-            log.warning(
-                "a call could not be hung up", extra={"call_sid": record.call_sid, "reason": str(error)}
-            )
+        level = logging.WARNING if why in _LOST else logging.INFO
+        log.log(level, "stream ended", extra={"call_sid": call_sid, "reason": why.value, "detail": detail})
+        current = self._book.get(call_sid)
+        if not current.status.is_final or current.media is None:
+            self._book.amend(call_sid, media=carried.figures)
+        if why in _LOST:
+            self._lost(record, why.value, detail, choice.when_lost)
 
     def _pace(self) -> None:
-        """Fifty times a second, by the clock and not by waits, so that ten minutes later it is still on the beat."""
-        due = self._clock()
+        """Two hundred beats a second by the clock and not by waits, so that ten minutes later it is still on time."""
+        clockwork = Clockwork(self._clock())
         while True:
-            due += FRAME_SECONDS
-            ahead = due - self._clock()
-            if ahead > 0:
-                gevent.sleep(ahead)
-            elif ahead < -LONGEST_CATCH_UP_SECONDS:
-                # The machine was stopped or starved: what is this late is not worth sending in a burst.
-                due = self._clock()
-                self.resynced += 1
-            late = self._clock() - due > FRAME_SECONDS
-            for stream in tuple(self._streams.values()):
-                stream.tick(late=late)
+            gevent.sleep(clockwork.advance(self._clock()))
+            self.skipped_frames = clockwork.skipped_frames
+            on_this_beat = self._beats[clockwork.beat]
+            late, looks = clockwork.is_late, clockwork.looks
+            for carried in tuple(on_this_beat.values()):
+                carried.stream.tick(late=late)
+                if looks or not carried.place.is_found:
+                    self._follow(carried, clockwork)
+
+    def _follow(self, carried: _Carried, clockwork: Clockwork) -> None:
+        """Put a stream on the beat behind its call's datagrams, if it is not there."""
+        before, arrived = carried.place.beat, carried.stream.arrived
+        if arrived is not None and carried.place.follow(clockwork.beat_behind(arrived)):
+            call_sid = carried.record.call_sid
+            self._beats[before].pop(call_sid, None)
+            self._beats[carried.place.beat][call_sid] = carried

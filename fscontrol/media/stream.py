@@ -1,7 +1,10 @@
 """One call's audio: datagrams of the parked call on one side, the assistant's WebSocket on the other.
 
-Owns: the two sockets of a call, the greenlets between them, the deadlines, one reconnect, and the figures of it all.
+Owns: the two sockets of a call, what goes between them, the deadlines, one reconnect, and the figures of it all.
 Refuses: datagrams from anywhere but the call's own node and port, unbounded queues, waiting without a deadline.
+
+What comes is handled where gevent's loop reports it, and nothing there waits: a greenlet for each socket would cost two
+switches, fifty times a second. What the assistant does not take waits in a queue that drops its oldest.
 
 FreeSWITCH's `unicast` (FREESWITCH.md §6) sends host-order L16, 320 bytes each 20 ms at 8 kHz, and plays what arrives,
 unpaced: so frames leave here by the clock (`tick`), and silence when there is nothing to say.
@@ -12,19 +15,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, cast
+from typing import Protocol
 
 import gevent
-from gevent import socket
-from gevent.event import AsyncResult
 from gevent.event import Event as Signal
-from gevent.queue import Full, Queue
 
 from fscontrol.errors import MediaError, StreamProtocolError, StreamUnavailable
-from fscontrol.media import g711, twilio
+from fscontrol.media import g711, loop, twilio
 from fscontrol.media.playout import SILENCE, Playout
 from fscontrol.media.twilio import Clear, Mark, Media
 from fscontrol.model.call import MediaFigures
@@ -36,7 +37,7 @@ MOST_OUTGOING = 250
 MOST_BAD_MESSAGES = 50
 RECONNECT_SECONDS = 2.0
 _SILENT_FRAME = g711.to_linear(SILENCE)
-_LARGEST_DATAGRAM = 4096
+_LARGEST_DATAGRAM = 2048
 
 
 class End(StrEnum):
@@ -50,10 +51,11 @@ class End(StrEnum):
 
 
 class Assistant(Protocol):
-    """An open WebSocket to an assistant; both methods raise `StreamUnavailable`."""
+    """An open WebSocket to an assistant. Nothing waits; `send` and `receive` raise `StreamUnavailable`."""
 
-    def send(self, message: str) -> None: ...
-    def receive(self) -> str | bytes: ...
+    def follow(self, on_readable: Callable[[], None], on_room: Callable[[], None]) -> None: ...
+    def send(self, message: str) -> bool: ...
+    def receive(self) -> list[str | bytes]: ...
     def close(self) -> None: ...
 
 
@@ -66,7 +68,8 @@ class Deadlines:
 
 
 class CallStream:
-    """One call's stream. `open_assistant` opens its WebSocket; `start_unicast` makes FreeSWITCH send to our port."""
+    """One call's stream. `open_assistant` opens its WebSocket; `start_unicast` makes FreeSWITCH send to our port;
+    `note` hears of what the call's record should tell."""
 
     def __init__(
         self,
@@ -78,8 +81,10 @@ class CallStream:
         node_ip: str,
         deadlines: Deadlines,
         clock: Callable[[], float] = time.monotonic,
+        note: Callable[[str, str], None] = lambda _decision, _detail: None,
     ) -> None:
         self._messages = messages
+        self._note = note
         self._open_assistant = open_assistant
         self._start_unicast = start_unicast
         self._node_ip = node_ip
@@ -87,60 +92,68 @@ class CallStream:
         self._clock = clock
         self._assistant: Assistant | None = None
         self._our_ip = our_ip
-        self._udp: socket.socket | None = None
+        self._udp: loop.Socket | None = None
         self._call_address: tuple[str, int] | None = None
-        self._outgoing: Queue[str] = Queue(maxsize=MOST_OUTGOING)
-        self._ended: AsyncResult[End] = AsyncResult()
+        self._waiting: deque[str] = deque()
+        self._half_sent = ""
+        self._why: End | None = None
+        self._woken = Signal()
         self._playout = Playout()
         self._heard_assistant = Signal()
         self._last_datagram = clock()
         self._datagrams_in = self._datagrams_out = self._strangers = 0
+        self._trouble = ""
         self._late = self._dropped = self._bad = self._reconnects = 0
 
     def run(self) -> End:
         """Stream until the end and return why it ended. Raises `MediaError` when it cannot begin."""
-        greenlets: list[gevent.Greenlet[..., object]] = []
-        family = socket.AF_INET6 if ":" in self._our_ip else socket.AF_INET
-        udp = self._udp = socket.socket(family, socket.SOCK_DGRAM)
+        udp = self._udp = loop.datagram_socket(self._our_ip)
+        readable = gevent.get_hub().loop.io(udp.fileno(), loop.READ)
+        watch = gevent.Greenlet(self._watch)
         try:
-            try:
-                udp.bind((self._our_ip, 0))
-            except OSError as error:
-                raise MediaError(
-                    f"no port for the call's audio on {self._our_ip}: {error.strerror}"
-                ) from None
-            self._assistant = self._open_assistant()
-            for message in self._messages.opening():
-                self._assistant.send(message)
-            ip, port = udp.getsockname()[:2]
-            self._start_unicast(ip, port)
+            self._open()
+            self._start_unicast(*udp.getsockname()[:2])
             self._last_datagram = self._clock()
-            greenlets = [gevent.spawn(run) for run in (self._listen, self._send, self._receive, self._watch)]
-            return cast(End, self._ended.get())
+            readable.start(self._datagram)
+            watch.start()
+            return self._until_ended()
         finally:
-            gevent.killall(greenlets, block=True, timeout=1)
+            watch.kill(block=False)
+            readable.stop()
+            readable.close()
             self._close()
 
     def end(self, why: End) -> None:
         """End the stream; nothing when it has ended."""
-        if not self._ended.ready():
-            self._ended.set(why)
+        if self._why is None:
+            self._why = why
+            self._woken.set()
 
     def dtmf(self, digit: str) -> None:
         """The caller pressed a key."""
-        self._queue(self._messages.dtmf(digit))
+        self._say(self._messages.dtmf(digit))
 
     def tick(self, *, late: bool) -> None:
         """Play the next 20 ms. Called by the clock fifty times a second; does not wait."""
-        if self._udp is None or self._call_address is None or self._ended.ready():
+        if self._udp is None or self._call_address is None or self._why is not None:
             return
         frame, due = self._playout.next_frame()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a frame that does not go now is worth nothing later
             self._udp.sendto(_SILENT_FRAME if frame is None else g711.to_linear(frame), self._call_address)
         self._datagrams_out += 1
         self._late += late
         for name in due:
-            self._queue(self._messages.mark(name))
+            self._say(self._messages.mark(name))
+
+    @property
+    def arrived(self) -> float | None:
+        """When the call's last datagram came (`clock` seconds); None before the first."""
+        return self._last_datagram if self._call_address is not None else None
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong with the assistant last, in words; empty when nothing did."""
+        return self._trouble
 
     @property
     def figures(self) -> MediaFigures:
@@ -158,83 +171,112 @@ class CallStream:
             reconnects=self._reconnects,
         )
 
-    def _listen(self) -> None:
-        """Datagrams of the call to messages."""
-        udp = self._udp
-        while udp is not None:
-            try:
-                data, address = udp.recvfrom(_LARGEST_DATAGRAM)
-            except OSError:
-                return
-            if self._call_address is None and address[0] == self._node_ip:
-                self._call_address = address[:2]
-            if address[:2] != self._call_address:
+    def _datagram(self) -> None:
+        """A datagram of the call's to a message."""
+        assert self._udp is not None  # noqa: S101 (for the type checker: its watcher stops before it closes)
+        try:
+            data, address = self._udp.recvfrom(_LARGEST_DATAGRAM)
+        except OSError:
+            return
+        if address[:2] != self._call_address:
+            if self._call_address is not None or address[0] != self._node_ip:
                 self._strangers += 1
-                continue
-            self._datagrams_in += 1
-            self._last_datagram = self._clock()
-            self._queue(self._messages.media(g711.to_ulaw(data)))
-
-    def _queue(self, message: str) -> None:
-        while True:
-            try:
-                self._outgoing.put_nowait(message)
-            except Full:
-                self._outgoing.get_nowait()
-                self._dropped += 1
-            else:
                 return
+            self._call_address = address[:2]
+        self._datagrams_in += 1
+        self._last_datagram = self._clock()
+        self._say(self._messages.media(g711.to_ulaw(data)))
 
-    def _send(self) -> None:
-        while True:
-            message = self._outgoing.get()
-            try:
-                if self._assistant is not None:
-                    self._assistant.send(message)
-            except StreamUnavailable:
-                # The receiving side sees the same end and takes care of it.
-                gevent.sleep(0.02)
+    def _say(self, message: str) -> None:
+        """To the assistant, behind what waits for it already; of that the oldest goes when there is too much."""
+        if len(self._waiting) >= MOST_OUTGOING:
+            self._waiting.popleft()
+            self._dropped += 1
+        self._waiting.append(message)
+        if not self._half_sent:
+            self._catch_up()
 
-    def _receive(self) -> None:
-        """Messages of the assistant to the playout; reconnects once."""
-        while True:
-            assistant = self._assistant
+    def _catch_up(self) -> None:
+        """Send what waits, until the assistant takes a message only in part: that one is kept until the rest went."""
+        self._half_sent = ""
+        try:
+            while self._assistant is not None and self._waiting and not self._half_sent:
+                message = self._waiting[0]
+                went = self._assistant.send(message)
+                self._waiting.popleft()
+                self._half_sent = "" if went else message
+        except StreamUnavailable as error:
+            self._broke(error)
+
+    def _hear(self) -> None:
+        """Messages of the assistant to the playout."""
+        try:
+            messages = self._assistant.receive() if self._assistant else []
+        except StreamUnavailable as error:
+            self._broke(error)
+            return
+        for message in messages:
             try:
-                if assistant is None:
-                    return
-                self._take(assistant.receive())
+                self._take(message)
             except StreamProtocolError as error:
                 self._bad += 1
                 log.debug("a message of the assistant's was not understood", extra={"reason": str(error)})
                 if self._bad > MOST_BAD_MESSAGES:
                     self.end(End.LOST)
                     return
-            except StreamUnavailable as error:
-                if not self._reconnected(str(error)):
-                    self.end(End.LOST)
-                    return
 
     def _take(self, message: str | bytes) -> None:
         match twilio.parse(message):
             case Media(audio):
-                self._heard_assistant.set()
+                if audio:
+                    self._heard_assistant.set()
                 self._playout.write(audio)
             case Mark(name):
                 self._playout.mark(name)
             case Clear():
                 for name in self._playout.clear():
-                    self._queue(self._messages.mark(name))
+                    self._say(self._messages.mark(name))
 
-    def _reconnected(self, why: str) -> bool:
-        if self._ended.ready() or self._reconnects:
-            return False
-        log.warning("the assistant's stream broke; reconnecting once", extra={"reason": why})
-        self._reconnects += 1
-        with contextlib.suppress(MediaError, gevent.Timeout), gevent.Timeout(RECONNECT_SECONDS):
-            assistant = self._open_assistant()
+    def _broke(self, error: StreamUnavailable) -> None:
+        """The assistant's socket is of no use any more; what it has not wholly taken waits for the next."""
+        if self._assistant is None:
+            return
+        self._trouble = str(error)
+        self._assistant.close()
+        self._assistant = None
+        if self._half_sent:
+            self._waiting.appendleft(self._half_sent)
+            self._half_sent = ""
+        self._woken.set()
+
+    def _open(self) -> None:
+        """Open the assistant's stream. Raises `MediaError`."""
+        assistant = self._open_assistant()
+        try:
             for message in self._messages.opening():
                 assistant.send(message)
-            self._assistant = assistant
+        except MediaError:
+            assistant.close()
+            raise
+        self._assistant = assistant
+        assistant.follow(self._hear, self._catch_up)
+        self._catch_up()
+
+    def _until_ended(self) -> End:
+        while self._why is None:
+            self._woken.wait()
+            self._woken.clear()
+            if self._assistant is None and not self._reconnected():
+                self.end(End.LOST)
+        return self._why
+
+    def _reconnected(self) -> bool:
+        if self._why is not None or self._reconnects:
+            return False
+        self._note("broke, opening it once more", self._trouble)
+        self._reconnects += 1
+        with contextlib.suppress(MediaError, gevent.Timeout), gevent.Timeout(RECONNECT_SECONDS):
+            self._open()
             return True
         return False
 
@@ -252,6 +294,6 @@ class CallStream:
         if self._udp is not None:
             self._udp.close()
         if self._assistant is not None:
-            with contextlib.suppress(MediaError, gevent.Timeout), gevent.Timeout(1.0):
+            with contextlib.suppress(MediaError):
                 self._assistant.send(self._messages.stop())
             self._assistant.close()

@@ -62,6 +62,27 @@ class MediaFigures(FrozenModel):
     bad_messages: int = 0
     reconnects: int = 0
 
+    def plus(self, other: MediaFigures) -> MediaFigures:
+        """Both together, for a call that had one stream after another."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        high = max(self.high_water_ms, other.high_water_ms)
+        return MediaFigures(**{name: mine[name] + theirs[name] for name in mine} | {"high_water_ms": high})
+
+
+class RtpFigures(FrozenModel):
+    """What FreeSWITCH saw of the caller's RTP, from CHANNEL_HANGUP_COMPLETE (FREESWITCH.md §6)."""
+
+    packets_in: int = 0
+    packets_out: int = 0
+    packets_lost: int = 0
+    """Gaps in the sequence numbers."""
+    packets_missing: int = 0
+    """Times 20 ms had passed and nothing had come, lost or late."""
+    loss_percent: float = 0.0
+    jitter_ms: float = 0.0
+    """The largest standard deviation of the time between packets."""
+    quality_percent: float = 0.0
+
 
 class CallRecord(FrozenModel):
     """A call as kept and shown. Times are seconds since the epoch."""
@@ -89,6 +110,7 @@ class CallRecord(FrozenModel):
     mos: float | None = None
     """Mean opinion score of what the caller sent; None when nothing was received."""
     media: MediaFigures | None = None
+    rtp: RtpFigures | None = None
     scopes: tuple[str, ...] = ()
     """The limits it counts in, by name, so that a restart can count it again."""
     sequence: int = 0

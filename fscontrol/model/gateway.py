@@ -16,6 +16,7 @@ from fscontrol.model.trunk import Trunk
 
 _FINGERPRINT = 8
 _LONG_FINGERPRINT = 32
+_SLUG = 8
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9_\-]")
 
 
@@ -68,7 +69,7 @@ def _gateway(organization: str, trunk: Trunk, address: str, fingerprint_key: byt
         encoded = part.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
     # The name is seen on the wire (Contact: gw+NAME): keyed, so that it is no oracle for guessing the password.
-    name = f"{_slug(organization, 32)}.{_slug(trunk.id, 8)}.{digest.hexdigest()[:digits]}"
+    name = f"{_slug(organization, 32)}.{slug_of(trunk.id)}.{digest.hexdigest()[:digits]}"
     return Gateway(name, organization, trunk.id, trunk.register_, parameters)
 
 
@@ -76,6 +77,11 @@ def trunk_slug(gateway_name: str) -> str:
     """The beginning of the trunk's id that a gateway's name carries; all that is left of it when the store is lost."""
     parts = gateway_name.rsplit(".", 2)
     return parts[1] if len(parts) == 3 else gateway_name
+
+
+def slug_of(trunk_id: str) -> str:
+    """What `trunk_slug` finds in the names of this trunk's gateways."""
+    return _slug(trunk_id, _SLUG)
 
 
 def _slug(text: str, length: int) -> str:

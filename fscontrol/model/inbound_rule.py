@@ -19,7 +19,8 @@ def _visible_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-def _web_url(value: str) -> str:
+def web_url(value: str) -> str:
+    """An http or https URL as a tenant may name one, or empty; raises ValueError."""
     if not value:
         return value
     try:
@@ -38,7 +39,7 @@ def _none_is_empty(value: object) -> object:
     return "" if value is None else value
 
 
-WebUrl = Annotated[str, BeforeValidator(_none_is_empty), Field(max_length=2048), AfterValidator(_web_url)]
+WebUrl = Annotated[str, BeforeValidator(_none_is_empty), Field(max_length=2048), AfterValidator(web_url)]
 BearerToken = Annotated[
     SecretStr, BeforeValidator(_none_is_empty), Field(max_length=1024), AfterValidator(_visible_secret)
 ]

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fscontrol.model.assistant_media import AssistantMedia, Driver
 from fscontrol.model.trunk import FrozenModel, Identifier, Line, Trunk, refuse_control_characters
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
@@ -62,13 +63,26 @@ class Organization(FrozenModel):
     generation: int = 0
     channel_limit: Annotated[int, Field(ge=0, le=100_000)] | None = None
     calls_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    media: AssistantMedia = Field(default_factory=AssistantMedia)
     trunks: tuple[Trunk, ...] = ()
     phone_numbers: tuple[PhoneNumber, ...] = ()
+    forced: bool = False
+    """Pushed with `force`: this generation replaces and removes without asking. Not of the document itself."""
 
     @property
     def key(self) -> str:
         """The id as text: 7 and "7" are one organisation."""
         return str(self.id)
+
+    def media_for(self, trunk: Trunk) -> AssistantMedia:
+        """How calls over a trunk reach their assistant: the trunk's own stream goes before the organisation's."""
+        if not trunk.inbound_ai_websocket_url:
+            return self.media
+        driver = Driver.RELAY if self.media.driver is Driver.SIP else self.media.driver
+        known = bool(self.media.stream_token.get_secret_value())
+        token = self.media.stream_token if known else trunk.api_bearer_token
+        changes = {"driver": driver, "stream_url": trunk.inbound_ai_websocket_url, "stream_token": token}
+        return self.media.model_copy(update=changes)
 
     @property
     def enabled_trunks(self) -> tuple[Trunk, ...]:

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from fscontrol.model.call_template import StreamTemplate
 from fscontrol.model.inbound_rule import BearerToken, InboundRule, Rule, WebUrl
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?<!-)")
@@ -231,6 +232,7 @@ class Trunk(FrozenModel):
     reject_audio_url: WebUrl = ""
     inbound_audio_url: WebUrl = ""
     inbound_webhook_url: WebUrl = ""
+    inbound_ai_websocket_url: StreamTemplate = ""
     api_bearer_token: BearerToken = SecretStr("")
     terminate_on_hold: bool = False
     metadata: dict[str, str] = Field(default_factory=dict)

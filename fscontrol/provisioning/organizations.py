@@ -7,10 +7,10 @@ the reconciler reads the store, never the request (DESIGN.md, *What flows throug
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from fscontrol.errors import NotFound, SecretUnreadable, StaleGeneration, StoreError
+from fscontrol.errors import InvalidDocument, NotFound, Problem, SecretUnreadable, StaleGeneration, StoreError
 from fscontrol.model.organization import Organization
 from fscontrol.provisioning.sync_document import SyncDocument
 from fscontrol.store.base import Store
@@ -46,29 +46,45 @@ def next_generation(stored: Organization | None, given: int | None, same_content
 
 
 def same_content(one: Organization, other: Organization) -> bool:
-    """Whether two pushes say the same, whatever their generation."""
-    same = {"generation": 0, "id": one.key}
+    """Whether two pushes say the same, whatever their generation, forced or not."""
+    same = {"generation": 0, "id": one.key, "forced": False}
     return one.key == other.key and one.model_copy(update=same) == other.model_copy(update=same)
 
 
 class Organizations:
-    """The service behind every door that changes an organisation. `wake` is called with the key after a change."""
+    """The service behind every door that changes an organisation. `wake` is called with the key after a change.
 
-    def __init__(self, store: Store, wake: Callable[[str], None]) -> None:
+    `problems` finds what only the whole house can know to be wrong with one (`media_rules`).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        wake: Callable[[str], None],
+        problems: Callable[[Organization], Sequence[Problem]] = lambda _organization: (),
+    ) -> None:
         self._store = store
         self._wake = wake
+        self._problems = problems
 
-    def decide(self, document: SyncDocument) -> Stored:
-        """What `replace` would store, without storing it."""
-        return self._decided(document, self._store.organization(document.organization.key))
+    def decide(self, document: SyncDocument, *, force: bool = False) -> Stored:
+        """What `replace` would store, without storing it. Raises as `replace` does."""
+        self._require_sound(document.organization)
+        old = self._store.organization(document.organization.key)
+        return self._decided(document, old, force=force)
 
-    def replace(self, document: SyncDocument) -> Stored:
-        """Store a push as the organisation's whole desired state and wake the reconciler."""
+    def replace(self, document: SyncDocument, *, force: bool = False) -> Stored:
+        """Store a push as the organisation's whole desired state and wake the reconciler.
+
+        `force` is kept with the generation, for the reconciler reads the store and not the request.
+        Raises `InvalidDocument`, `StaleGeneration` and `StoreError`.
+        """
+        self._require_sound(document.organization)
         key = document.organization.key
         for _ in range(_MOST_RACES):
             expected = self._store.generation(key)
             old = self._readable(key)
-            outcome = self._decided(document, old)
+            outcome = self._decided(document, old, force=force)
             if old == outcome.organization:
                 self._wake(key)
                 return outcome
@@ -85,6 +101,10 @@ class Organizations:
                 return outcome
         raise StoreError(f"organisation {key} is being changed by too many at once; try again")
 
+    def _require_sound(self, organization: Organization) -> None:
+        if problems := self._problems(organization):
+            raise InvalidDocument(problems)
+
     def _readable(self, key: str) -> Organization | None:
         """What is stored, or None when it does not open: a whole new push is what mends that."""
         try:
@@ -93,9 +113,20 @@ class Organizations:
             log.warning("replacing an organisation that could not be read", extra={"organization": key})
             return None
 
-    def delete(self, key: str) -> None:
-        """Forget an organisation; its gateways go at the next pass. Raises `NotFound`."""
-        if not self._store.delete_organization(key):
+    def delete(self, key: str, force_on: Collection[str] = ()) -> None:
+        """Forget an organisation; its gateways go at the next pass. Raises `NotFound`.
+
+        `force_on` are the nodes that may remove them however many they are; it is noted as what is in force there:
+        nothing. An organisation forgotten before whose gateways are still held back may be deleted again so.
+        """
+        left = any(
+            owner.organization == key for node in force_on for owner in self._store.ledger(node).values()
+        )
+        if not left and self._store.generation(key) is None:
+            raise NotFound(f"there is no organisation {key!r}")
+        for node in force_on:
+            self._store.put_applied(node, key, Organization(id=key, forced=True))
+        if not self._store.delete_organization(key) and not left:
             raise NotFound(f"there is no organisation {key!r}")
         log.info("organisation deleted", extra={"organization": key})
         self._wake(key)
@@ -108,7 +139,10 @@ class Organizations:
         return organization
 
     @staticmethod
-    def _decided(document: SyncDocument, old: Organization | None) -> Stored:
+    def _decided(document: SyncDocument, old: Organization | None, *, force: bool = False) -> Stored:
         same = old is not None and same_content(old, document.organization)
         generation = next_generation(old, document.generation, same)
-        return Stored(document.organization.model_copy(update={"generation": generation}), not same)
+        # What was forced once stays so while it says the same: its repetition asks for nothing new.
+        forced = force or (old is not None and same and old.forced)
+        decided = document.organization.model_copy(update={"generation": generation, "forced": forced})
+        return Stored(decided, not same)

@@ -15,8 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from fscontrol.errors import InvalidDocument, MalformedBody, Problem
+from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
+from fscontrol.provisioning.push_warnings import warnings_of
 
 MOST_TRUNKS = 10_000
 MOST_NUMBERS = 200_000
@@ -37,22 +39,6 @@ _BOOLEANS = {
     "no": False,
     "off": False,
 }
-
-_NOT_YET: dict[str, object] = {
-    "media_encryption": "off",
-    "codecs": (),
-    "leading_plus": None,
-    "outbound_enabled": True,
-    "headers": {},
-    "headers_to_variables": {},
-    "dtmf_mode": None,
-    "ring_timeout_seconds": None,
-    "max_call_seconds": None,
-    "caller_id_numbers": (),
-    "country_allow": (),
-    "refer": None,
-}
-"""Optional fields that are stored and have no effect yet; a push that sets one is told so. Never silently stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +67,22 @@ def parse(body: object) -> SyncDocument:
     trunks = _trunks(body, problems)
     numbers = _numbers(body, problems)
     limits = _limits(body, problems)
+    media = _media(body, problems)
     if problems:
         raise InvalidDocument(problems[:MOST_PROBLEMS])
     assert organization_id is not None  # noqa: S101  (no problem means it was read)
     organization = Organization(
-        id=organization_id, name=name, trunks=tuple(trunks), phone_numbers=tuple(numbers), **limits
+        id=organization_id,
+        name=name,
+        media=media,
+        trunks=tuple(trunks),
+        phone_numbers=tuple(numbers),
+        **limits,
     )
-    warnings = _warnings(organization)
+    warnings = warnings_of(organization)
+    given = body.get("media")
+    if unknown := sorted(set(given or ()) - set(AssistantMedia.model_fields)):
+        warnings.append(f"media: not known here, and ignored: {', '.join(map(str, unknown))[:200]}")
     if not any(spelling.partition(".")[0] in body for spelling in _TRUNK_LISTS):
         warnings.insert(
             0, f"the push has no list of trunks ({', '.join(_TRUNK_LISTS)}): all of them are removed"
@@ -138,6 +133,23 @@ def _limits(body: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
         problems += _problems_of(error, "")
         return {}
     return given
+
+
+def _media(body: Mapping[str, Any], problems: list[Problem]) -> AssistantMedia:
+    """How the organisation's calls reach its assistants, where it says so."""
+    given = body.get("media")
+    if given is None:
+        return AssistantMedia()
+    if not isinstance(given, Mapping):
+        problems.append(Problem("media", "must be an object"))
+        return AssistantMedia()
+    try:
+        return AssistantMedia.model_validate(
+            {name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        problems += _problems_of(error, "media")
+        return AssistantMedia()
 
 
 def _rows(
@@ -271,18 +283,3 @@ def _problems_of(error: ValidationError, path: str) -> list[Problem]:
         message = item["msg"].removeprefix("Value error, ")
         found.append(Problem(where, "is required" if item["type"] == "missing" else message))
     return found
-
-
-def _warnings(organization: Organization) -> list[str]:
-    warnings = []
-    trunk_ids = {trunk.id for trunk in organization.trunks}
-    for trunk in organization.trunks:
-        idle = [field for field, default in _NOT_YET.items() if getattr(trunk, field) != default]
-        if idle:
-            warnings.append(f"trunk {trunk.name}: stored, without effect in this version: {', '.join(idle)}")
-    for number in organization.phone_numbers:
-        if number.sip_trunk_id is not None and number.sip_trunk_id not in trunk_ids:
-            warnings.append(
-                f"number {number.phone_number}: sip_trunk_id names a trunk that is not in this push"
-            )
-    return warnings[:MOST_PROBLEMS]

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import gevent
+from lxml import etree
 
 from fscontrol.simulator.causes import known_cause
 from fscontrol.simulator.channel import Channel
@@ -60,6 +61,26 @@ def _global_getvar(node: Node, arguments: str) -> str:
     if not arguments:
         return "".join(f"{name}={value}\n" for name, value in node.variables.items())
     return node.variables.get(arguments.strip(), "")
+
+
+def _global_setvar(node: Node, arguments: str) -> str:
+    name, equals, value = arguments.strip().partition("=")
+    if not name:
+        return "-USAGE: <var>=<value> [=<value2>]\n"
+    if equals and value:
+        node.variables[name] = value
+    else:
+        node.variables.pop(name, None)
+    return "+OK\n"
+
+
+def _xml_locate(node: Node, arguments: str) -> str:
+    words = arguments.split()
+    if len(words) != 4:
+        return "-ERR bad args\n"
+    root = node.located(words[3], {"tag": words[1], "tag_attr_name": words[2], "tag_attr_val": words[3]})
+    found = None if root is None else root.find(f"section/configuration[@name='{words[3]}']")
+    return "can't find anything\n" if found is None else etree.tostring(found, encoding="unicode")
 
 
 def _module_exists(node: Node, arguments: str) -> str:
@@ -210,8 +231,10 @@ def _msleep(_node: Node, arguments: str) -> str:
 _COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "reloadxml": _reloadxml,
     "reloadacl": _reloadacl,
+    "xml_locate": _xml_locate,
     "acl": _acl,
     "global_getvar": _global_getvar,
+    "global_setvar": _global_setvar,
     "module_exists": _module_exists,
     "version": _version,
     "status": _status,

@@ -56,6 +56,40 @@ class Registration:
     """The digest's username; empty when there were no credentials."""
     status: int | None
     """The answer's status; None when the carrier stayed silent."""
+    bound: frozenset[str] = frozenset()
+    """The contacts that the address-of-record has after it."""
+
+
+class Bindings:
+    """The contacts of every address-of-record, each with the time its binding ends.
+
+    `only_one`: a new Contact takes the place of the one before, whosever that was, as many carriers do. Taking away
+    a Contact that is not bound any more takes nothing away (RFC 3261 §10.2.2).
+    """
+
+    def __init__(self, *, only_one: bool = False) -> None:
+        self.only_one = only_one
+        self._held: dict[str, dict[str, float]] = {}
+
+    def take(self, aor: str, contact: str, expires: int, now: float) -> None:
+        """Follow one Contact of a REGISTER that was accepted. `expires` 0 removes it, `*` all of them."""
+        held = self._held.setdefault(aor, {})
+        if contact == "*":
+            held.clear()
+        elif expires <= 0:
+            held.pop(contact, None)
+        else:
+            if self.only_one:
+                held.clear()
+            held[contact] = now + max(expires, _TOO_BRIEF)
+
+    def current(self, now: float) -> dict[str, dict[str, float]]:
+        """Of every address-of-record the contacts that have not expired."""
+        current = {
+            aor: {contact: until for contact, until in held.items() if until > now}
+            for aor, held in self._held.items()
+        }
+        return {aor: held for aor, held in current.items() if held}
 
 
 class Carrier:
@@ -71,6 +105,7 @@ class Carrier:
         username: str = "",
         password: SecretStr | None = None,
         invite_status: int = 486,
+        only_one_binding: bool = False,
     ) -> None:
         if not 300 <= invite_status <= 699:
             raise ValueError(f"an INVITE can only be refused here, with 300 to 699, not {invite_status}")
@@ -79,7 +114,7 @@ class Carrier:
         self.password = password or SecretStr("")
         self.invite_status = invite_status
         self.registrations: list[Registration] = []
-        self._bindings: dict[str, dict[str, float]] = {}
+        self._bindings = Bindings(only_one=only_one_binding)
         self._nonce_key = secrets.token_bytes(16)
 
     def answer(self, request: bytes, now: float, source: tuple[str, int] | None = None) -> bytes | None:
@@ -97,11 +132,7 @@ class Carrier:
 
     def bindings(self, now: float) -> dict[str, dict[str, float]]:
         """Of every address-of-record the contacts that have not expired, each with the time it will."""
-        current = {
-            aor: {contact: until for contact, until in held.items() if until > now}
-            for aor, held in self._bindings.items()
-        }
-        return {aor: held for aor, held in current.items() if held}
+        return self._bindings.current(now)
 
     def _decide(self, message: SipRequest, now: float) -> tuple[int, list[tuple[str, str]]]:
         if message.method == "REGISTER":
@@ -118,6 +149,10 @@ class Carrier:
         status, extra = self._admit(message, credentials, now)
         asked = contacts(message, _DEFAULT_EXPIRES)
         silent = self.behaviour is CarrierBehaviour.SILENT
+        if status == 200 and not silent:
+            for contact, expires in asked:
+                self._bindings.take(message.aor, contact, expires, now)
+        held = self.bindings(now).get(message.aor, {})
         for contact, expires in asked or [("", 0)]:
             self.registrations.append(
                 Registration(
@@ -127,13 +162,12 @@ class Carrier:
                     expires,
                     credentials.get("username", ""),
                     None if silent else status,
+                    frozenset(held),
                 )
             )
         if status != 200 or silent:
             return status, extra
-        self._bind(message.aor, asked, now)
         # RFC 3261 §10.3, step 8: the answer lists every binding there is now.
-        held = self.bindings(now).get(message.aor, {})
         return 200, [
             ("Contact", f"<{contact}>;expires={round(until - now)}") for contact, until in held.items()
         ]
@@ -155,16 +189,6 @@ class Carrier:
                 return (200, []) if self._is_right(message.method, credentials) else (403, [])
             case CarrierBehaviour.ACCEPT | CarrierBehaviour.SILENT:
                 return 200, []
-
-    def _bind(self, aor: str, asked: list[tuple[str, int]], now: float) -> None:
-        held = self._bindings.setdefault(aor, {})
-        for contact, expires in asked:
-            if contact == "*":
-                held.clear()
-            elif expires <= 0:
-                held.pop(contact, None)
-            else:
-                held[contact] = now + max(expires, _TOO_BRIEF)
 
     def _challenge(self, now: float) -> str:
         stamp = f"{now:.6f}"

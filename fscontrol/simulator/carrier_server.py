@@ -27,8 +27,15 @@ class UdpCarrier:
         username: str = "",
         password: SecretStr | None = None,
         invite_status: int = 486,
+        only_one_binding: bool = False,
     ) -> None:
-        self.carrier = Carrier(behaviour, username=username, password=password, invite_status=invite_status)
+        self.carrier = Carrier(
+            behaviour,
+            username=username,
+            password=password,
+            invite_status=invite_status,
+            only_one_binding=only_one_binding,
+        )
         self._host = host
         self._server = DatagramServer((host, port), self._on_datagram)
 

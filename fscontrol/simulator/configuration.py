@@ -15,6 +15,7 @@ from lxml import etree
 
 from fscontrol.simulator.network_lists import NetworkList, read_lists
 from fscontrol.simulator.preprocessor import preprocess
+from fscontrol.simulator.xml_curl import Binding, read_binding
 
 _MISMATCH = re.compile(r"Opening and ending tag mismatch: .* and (\S+)")
 
@@ -117,6 +118,8 @@ class Configuration:
     network_lists: Mapping[str, NetworkList] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     executed_commands: tuple[str, ...] = ()
+    xml_curl: Binding | None = None
+    """Where configurations are asked for first; None without mod_xml_curl."""
 
 
 def load(directory: Path, variables: Mapping[str, str]) -> Configuration:
@@ -140,10 +143,12 @@ def load(directory: Path, variables: Mapping[str, str]) -> Configuration:
         root = etree.fromstring(document.text.encode("utf-8", "surrogateescape"), parser)
     except etree.XMLSyntaxError as error:
         raise ConfigurationUnreadable(_freeswitch_words(error), document.executed_commands) from None
+    modules = frozenset(_configuration_values(root, "modules.conf", "modules/load", "module"))
     return Configuration(
-        profiles={profile.name: profile for profile in _profiles(root)},
+        profiles={profile.name: profile for profile in profiles_in(root)},
         contexts=_contexts(root),
-        modules=frozenset(_configuration_values(root, "modules.conf", "modules/load", "module")),
+        modules=modules,
+        xml_curl=_xml_curl(root) if "mod_xml_curl" in modules else None,
         network_lists=read_lists(root),
         variables=document.variables,
         executed_commands=document.executed_commands,
@@ -181,7 +186,14 @@ def _configuration_values(root: etree._Element, name: str, path: str, attribute:
             yield child.get(attribute, "")
 
 
-def _profiles(root: etree._Element) -> Iterator[ProfileConfig]:
+def _xml_curl(root: etree._Element) -> Binding | None:
+    found = _find(root, "configuration", "configuration", "xml_curl.conf")
+    params = [] if found is None else found.findall("bindings/binding/param")
+    return read_binding({param.get("name", ""): param.get("value", "") for param in params})
+
+
+def profiles_in(root: etree._Element) -> Iterator[ProfileConfig]:
+    """The sofia profiles of a document."""
     sofia = _find(root, "configuration", "configuration", "sofia.conf")
     if sofia is None:
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 import gevent
+from gevent import socket
 from gevent.event import Event
 from gevent.queue import Queue
 from gevent.socket import socket as Socket
@@ -18,6 +19,7 @@ from fscontrol.esl.frames import Frame, FrameReader
 
 log = logging.getLogger(__name__)
 
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _MOST_FRAMES_WAITING = 64
 """Beyond this the reader stops reading, and the peer's own buffer fills."""
 
@@ -31,6 +33,7 @@ class Connection:
     def __init__(self, sock: Socket) -> None:
         self.wake = Event()
         self.usable = True
+        self.peer_port = int(sock.getpeername()[1]) if sock.family in _INTERNET else 0
         self._socket = sock
         self._frames: Queue[Frame | None] = Queue(maxsize=_MOST_FRAMES_WAITING)
         self._reader = gevent.Greenlet(self._read)

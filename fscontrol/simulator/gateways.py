@@ -31,6 +31,8 @@ class RegisterSent:
     contact: str
     expires: int
     address: str
+    status: int = 200
+    """The final answer; 408 when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,20 @@ class GatewayTable:
         self._mark(gateway)
         return True
 
+    def register(self, name: str) -> bool | None:
+        """Have it try in the next tick; False when it does not register at all, None when there is no such gateway.
+
+        The failures in a row are not forgotten (run, 1.10.12): a carrier that refuses again is waited for longer.
+        """
+        gateway = self.find(name)
+        if gateway is None:
+            return None
+        if gateway.state is RegState.NOREG:
+            return False
+        gateway.retry = 0
+        gateway.state = RegState.UNREGED
+        return True
+
     def kill_all(self) -> None:
         """Mark every gateway for deletion."""
         for gateway in self._oldest_first:
@@ -138,7 +154,8 @@ class GatewayTable:
                 gateway.go_up(now)
             case RegState.UNREGISTER:
                 if gateway.handle:
-                    self._sent(gateway, now, 0)
+                    answer = self._carriers.register(gateway.address, gateway.auth_username, gateway.password)
+                    self._sent(gateway, now, 0, answer)
                     gateway.handle = False
                 gateway.state = RegState.DOWN
                 gateway.up = False
@@ -166,8 +183,8 @@ class GatewayTable:
         gateway.retry = int(now) + gateway.retry_seconds
         gateway.reg_timeout = int(now) + gateway.reg_timeout_seconds
         gateway.state = RegState.TRYING
-        self._sent(gateway, now, leading_number(gateway.expires_text))
         answer = self._carriers.register(gateway.address, gateway.auth_username, gateway.password)
+        self._sent(gateway, now, leading_number(gateway.expires_text), answer)
         self._expect("register", gateway, now, answer)
 
     def _wait(self, gateway: Gateway, now: float) -> None:
@@ -243,8 +260,9 @@ class GatewayTable:
         gateway.ping = int(now) + gateway.ping_freq
         gateway.pinging = False
 
-    def _sent(self, gateway: Gateway, now: float, expires: int) -> None:
-        self.registers.append(RegisterSent(now, gateway.name, gateway.contact, expires, gateway.address))
+    def _sent(self, gateway: Gateway, now: float, expires: int, answer: Answer) -> None:
+        sent = RegisterSent(now, gateway.name, gateway.contact, expires, gateway.address, answer.status)
+        self.registers.append(sent)
 
     def _changed(self, gateway: Gateway, answer: Answer | None = None) -> None:
         self._emit(

@@ -173,6 +173,7 @@ class Listener:
         if not line.lower().startswith("auth "):
             text = frame.block.decode("utf-8", "replace").replace("\r", "")
             self._node.commands.append(text if line.lower().startswith("sendmsg") else line)
+            self._node.senders.append(self._connection.peer_port)
 
     def _command(self, line: str, frame: Frame) -> str | None:
         """The Reply-Text for a command, or None when it has answered itself."""

@@ -6,6 +6,7 @@ Owns: loading and reloading, publishing events to listeners, and the bounded log
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import time
@@ -17,9 +18,17 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 import gevent.pool
 from gevent.event import Event
+from lxml import etree
 
+from fscontrol.simulator import xml_curl
 from fscontrol.simulator.carriers import Carriers
-from fscontrol.simulator.configuration import Configuration, ConfigurationUnreadable, ProfileConfig, load
+from fscontrol.simulator.configuration import (
+    Configuration,
+    ConfigurationUnreadable,
+    ProfileConfig,
+    load,
+    profiles_in,
+)
 from fscontrol.simulator.events import EventFactory, OutgoingEvent, Value
 from fscontrol.simulator.gateways import GatewayEvent, GatewayTable
 from fscontrol.simulator.network_lists import NetworkList
@@ -79,6 +88,7 @@ class Node:
         self.listeners: list[EventSink] = []
         self.legs: dict[str, Leg] = {}
         self.commands: deque[str] = deque(maxlen=MOST_COMMANDS_KEPT)
+        self.senders: deque[int] = deque(maxlen=MOST_COMMANDS_KEPT)  # the peer's port of each command
         self.executed_commands: deque[str] = deque(maxlen=MOST_COMMANDS_KEPT)
         self.session_ids = itertools.count(1)
         self.sessions_peak = 0
@@ -111,6 +121,27 @@ class Node:
     def profile(self, name: str) -> ProfileConfig | None:
         """A loaded sofia profile."""
         return self.configuration.profiles.get(name)
+
+    def gateways_to_start(self, name: str, params: Mapping[str, str]) -> ProfileConfig | None:
+        """A loaded profile with the gateways its configuration has now: asked for over HTTP, or of the tree's XML."""
+        profile = self.profile(name)
+        root = self.located("sofia.conf", {"profile": name, **params})
+        if profile is None or root is None:
+            return profile
+        # The profile runs already: of a document that came over HTTP only the gateways are read.
+        answered = {found.name: found.gateways for found in profiles_in(root)}
+        return dataclasses.replace(profile, gateways=answered.get(name, ()))
+
+    def located(self, name: str, params: Mapping[str, str]) -> etree._Element | None:
+        """What mod_xml_curl is answered for a configuration; None: the tree's own counts."""
+        binding = self.configuration.xml_curl
+        question = {"hostname": self.name, "section": "configuration", "tag_name": "configuration"}
+        question |= {"key_name": "name", "key_value": name, **params}
+        found = xml_curl.ask(binding, question, self.directory, self.variables) if binding else None
+        if found is None:
+            return None
+        self.executed_commands.extend(found.executed_commands)
+        return found.root
 
     def own_profile(self, host: str, port: int) -> ProfileConfig | None:
         """The profile that listens on this address: a call sent there comes back in."""

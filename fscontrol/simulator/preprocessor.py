@@ -39,6 +39,13 @@ def preprocess(root: Path, variables: Mapping[str, str] | None = None) -> Prepro
     return Preprocessed("".join(run.output), run.variables, tuple(run.executed), readable)
 
 
+def preprocess_text(text: str, directory: Path, variables: Mapping[str, str]) -> Preprocessed:
+    """The same for a text that did not come from the tree; its includes are relative to `directory`."""
+    run = _Run(dict(variables))
+    run.text(text, str(directory), 0)
+    return Preprocessed("".join(run.output), run.variables, tuple(run.executed))
+
+
 def expand(line: str, variables: Mapping[str, str]) -> tuple[str, str]:
     """`line` with every `$${name}` replaced, and the part of the line that FreeSWITCH still sees of the original.
 
@@ -103,10 +110,13 @@ class _Run:
             text = path.read_bytes().decode("utf-8", "surrogateescape")
         except OSError:
             return False
+        self.text(text, directory, level)
+        return True
+
+    def text(self, text: str, directory: str, level: int) -> None:
         in_comment = False
         for line in re.findall(r"[^\n]*\n|[^\n]+", text):
             in_comment = self._line(line, directory, level, in_comment)
-        return True
 
     def _line(self, line: str, directory: str, level: int, in_comment: bool) -> bool:
         """Take one line; returns whether the next one begins inside a `<!--#` comment."""

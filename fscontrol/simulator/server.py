@@ -174,6 +174,11 @@ class StandIn:
         return list(self._node.commands)
 
     @property
+    def commands_by_port(self) -> list[tuple[int, str]]:
+        """The same with the port of whoever sent each."""
+        return list(zip(self._node.senders, self._node.commands, strict=True))
+
+    @property
     def registers(self) -> list[RegisterSent]:
         """Every REGISTER and un-REGISTER (expires 0) the gateways would have sent, oldest first and bounded."""
         return list(self._node.gateways.registers)

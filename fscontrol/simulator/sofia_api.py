@@ -73,11 +73,20 @@ def _kill(node: Node, _profile_name: str, rest: list[str]) -> str:
     return "+OK gateway marked for deletion.\n" if node.gateways.kill(rest[0]) else "-ERR no such gateway.\n"
 
 
+def _register(node: Node, _profile_name: str, rest: list[str]) -> str:
+    if not rest:
+        return "No gateway name provided!\n"
+    done = node.gateways.register(rest[0])
+    if done is None:
+        return "Invalid gateway!\n"
+    return "+OK\n" if done else f"-ERR NOREG gateway [{rest[0]}] can't be registered!\n"
+
+
 def _start(node: Node, profile_name: str, rest: list[str]) -> str:
     if not rest:
         return "-ERR missing gw name\n"
     said = node.reload()
-    profile = node.profile(profile_name)
+    profile = node.gateways_to_start(profile_name, {"reconfig": "true", "gateway": rest[0]})
     if profile is None:
         return f"Reload XML [{said}]\n-ERR cannot add gateway {rest[0]} for profile {profile_name}\n"
     node.gateways.add_from(profile, node.wall(), None if rest[0] == "_all_" else rest[0])
@@ -87,7 +96,7 @@ def _start(node: Node, profile_name: str, rest: list[str]) -> str:
 
 def _rescan(node: Node, profile_name: str, _rest: list[str]) -> str:
     said = node.reload()
-    profile = node.profile(profile_name)
+    profile = node.gateways_to_start(profile_name, {"reconfig": "true"})
     if profile is None:
         return f"Reload XML [{said}]\n-ERR cannot find config for profile {profile_name}\n"
     node.gateways.add_from(profile, node.wall())
@@ -102,6 +111,7 @@ def _gwlist(node: Node, profile_name: str, rest: list[str]) -> str:
 _PROFILE_COMMANDS: dict[str, Callable[[Node, str, list[str]], str]] = {
     "killgw": _kill,
     "startgw": _start,
+    "register": _register,
     "rescan": _rescan,
     "gwlist": _gwlist,
 }

@@ -92,7 +92,7 @@ class CallerWall:
     """Keeps the list of every node what `networks` says.
 
     `complete` is false while the networks are not all known yet, right after the start: until then nobody is taken off
-    the list. `enabled` false lets everybody ask.
+    the list. `enabled` false lets everybody ask. `is_ours` says of a node's name whether we steer it now.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class CallerWall:
         complete: Callable[[], bool] = lambda: True,
         *,
         enabled: bool = True,
+        is_ours: Callable[[str], bool] = lambda _node: True,
     ) -> None:
         self.refused = 0
         self._nodes = list(nodes)
@@ -110,6 +111,7 @@ class CallerWall:
         self._networks = networks
         self._complete = complete
         self._enabled = enabled
+        self._is_ours = is_ours
         self._loaded: dict[str, str] = {}
         self._woken = Flag()
         self._asked = 1
@@ -119,7 +121,7 @@ class CallerWall:
         self._stopping = False
         self._greenlet: gevent.Greenlet[..., object] | None = None
         for node in self._nodes:
-            node.on_up(lambda name=node.name: self._node_is_back(name))  # type: ignore[misc]
+            node.on_up(lambda name=node.name: self.look_again(name))  # type: ignore[misc]
             node.on_event(
                 "CHANNEL_HANGUP_COMPLETE",
                 lambda event, name=node.name: self._count(name, event),  # type: ignore[misc]
@@ -168,7 +170,13 @@ class CallerWall:
             return None
         return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(self._failures - 1, 16))
 
+    @property
+    def _ours(self) -> list[NodeClient]:
+        return [node for node in self._nodes if node.connected and self._is_ours(node.name)]
+
     def _bring_in_force(self) -> bool:
+        if any(node.connected for node in self._nodes) and not self._ours:
+            return True  # whoever steers the nodes does it
         try:
             return self._load_everywhere(self._deliver())
         except FscontrolError as error:
@@ -195,7 +203,7 @@ class CallerWall:
 
     def _load_everywhere(self, text: str) -> bool:
         """Reload where the list is older; whether every connected node has it now."""
-        behind = [node for node in self._nodes if node.connected and self._loaded.get(node.name) != text]
+        behind = [node for node in self._ours if self._loaded.get(node.name) != text]
         workers = [spawn(f"reload callers {node.name}", self._load, node, text) for node in behind]
         gevent.joinall(workers)
         return all(not node.connected or self._loaded.get(node.name) == text for node in behind)
@@ -215,7 +223,8 @@ class CallerWall:
         self._loaded[node.name] = text
         log.info("the list of callers is loaded", extra={"node": node.name, "networks": len(callers)})
 
-    def _node_is_back(self, name: str) -> None:
+    def look_again(self, name: str) -> None:
+        """A node is back, or ours to steer now."""
         # It may have been another process meanwhile, or missed a change: what it has loaded is not known.
         self._loaded.pop(name, None)
         self._woken.set()

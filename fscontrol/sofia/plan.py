@@ -2,80 +2,217 @@
 
 Owns: the comparison by name. A gateway's name holds a fingerprint of its parameters (model/gateway.py), so a gateway
 that is there under its name is as it should be, and one that changed has another name: it is *replaced* by starting
-the new one and killing the old after (make before break, DESIGN.md). Refuses: to plan anything about gateways that
-are not in the ledger: they are not ours.
+the new one and killing the old after (make before break, `replacing.py`). A trunk is replaced whole: the old gateways
+of a trunk with several addresses stay until every new one has taken over. Refuses: to plan anything about gateways
+that are not in the ledger: they are not ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from fscontrol.model.gateway import Action, Gateway, GatewayKey
+from fscontrol.model.assistant_media import AssistantMedia
+from fscontrol.model.gateway import Action, Gateway
+from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import Trunk
+from fscontrol.sofia.replacing import Farewell, Verdict, World, carriers_words, farewell, judge
+
+HANDFUL = 10
+"""So few gateways may be removed whatever share of all they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One gateway of the plan. For `removed` there is no desired `gateway`; `replaces` are older names of its trunk."""
+    """One gateway of the plan. For `removed` there is no desired `gateway`; `replaces` are its trunk's old ones there.
+
+    `said` is what the carrier answered to it, such as `403 Forbidden`.
+    """
 
     action: Action
     name: str
     trunk_id: str
     gateway: Gateway | None = None
     replaces: tuple[str, ...] = ()
+    verdict: Verdict = Verdict.ACCEPTED
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one pass will do for one organisation on one node."""
+    """What one pass will do for one organisation on one node.
+
+    `present` is what the node's files are to hold: what is wanted, and old gateways that stay in force. `held` are
+    removed gateways that are left alone until somebody insists.
+    """
 
     changes: tuple[Change, ...]
-
-    @property
-    def to_start(self) -> tuple[Gateway, ...]:
-        """Gateways to load, in order."""
-        return tuple(
-            c.gateway for c in self.changes if c.gateway and c.action in (Action.CREATED, Action.REPLACED)
-        )
-
-    @property
-    def to_kill(self) -> tuple[str, ...]:
-        """Names to remove once what replaces them is loaded."""
-        old = [name for change in self.changes for name in change.replaces]
-        removed = [change.name for change in self.changes if change.action is Action.REMOVED]
-        return tuple(dict.fromkeys(old + removed))
+    present: tuple[Gateway, ...] = ()
+    to_start: tuple[Gateway, ...] = ()
+    to_kill: tuple[str, ...] = ()
+    to_register_again: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has to be done to FreeSWITCH."""
-        return not self.to_start and not self.to_kill
+        """Whether nothing has to be done to FreeSWITCH, now or as soon as a carrier has answered."""
+        return not self.to_start and not self.to_kill and not self.replaced and not self.held
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Gateways of trunks that are not wanted any more."""
+        return tuple(c.name for c in self.changes if c.action is Action.REMOVED)
+
+    @property
+    def hinges_on(self) -> frozenset[str]:
+        """The gateways whose registration decides what may be done: those of trunks under replacement."""
+        trunks = {c.trunk_id for c in self.changes if c.replaces or c.verdict is not Verdict.ACCEPTED}
+        of_them = [change for change in self.changes if change.trunk_id in trunks]
+        registering = {c.trunk_id for c in of_them if c.gateway is not None and c.gateway.register}
+        mine = [change for change in of_them if change.trunk_id in registering]
+        return frozenset(name for change in mine for name in (change.name, *change.replaces))
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """Gateways that others are to replace, and that are still there."""
+        return tuple(dict.fromkeys(name for change in self.changes for name in change.replaces))
 
 
-def make_plan(
-    organization: str, desired: Sequence[Gateway], loaded: Collection[str], ledger: Mapping[str, GatewayKey]
-) -> Plan:
-    """Compare. `loaded` are the names on the node; `ledger` says which of them are ours and whose."""
+@dataclass(slots=True)
+class _Parts:
+    """A plan in the making; `settled` are the names of what is in force."""
+
+    world: World
+    settled: frozenset[str]
+    changes: list[Change] = field(default_factory=list)
+    present: list[Gateway] = field(default_factory=list)
+    kill: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+
+    def take_leave(self, parting: Farewell) -> None:
+        self.kill += parting.kill
+        self.again += parting.register_again
+
+
+def make_plan(organization: str, desired: Sequence[Gateway], world: World) -> Plan:
+    """Compare what is `desired` with the world."""
     wanted = {gateway.name for gateway in desired}
-    surplus: dict[str, list[str]] = {}
-    for name, key in ledger.items():
-        if key.organization == organization and name not in wanted and name in loaded:
-            surplus.setdefault(key.trunk_id, []).append(name)
-    changes = []
-    replaced_trunks = set()
-    for gateway in desired:
-        if gateway.name in loaded:
-            changes.append(Change(Action.UNCHANGED, gateway.name, gateway.trunk_id, gateway))
-            continue
-        # A trunk with several addresses: each of its new gateways replaces all its old ones, so that the old stay until
-        # every new one is loaded.
-        replaced = tuple(surplus.get(gateway.trunk_id, ()))
-        replaced_trunks.add(gateway.trunk_id)
-        action = Action.REPLACED if replaced else Action.CREATED
-        changes.append(Change(action, gateway.name, gateway.trunk_id, gateway, replaced))
-    changes += [
-        Change(Action.REMOVED, name, trunk_id)
-        for trunk_id, names in surplus.items()
-        if trunk_id not in replaced_trunks
+    others: dict[str, list[str]] = {}
+    for name, key in world.ledger.items():
+        if key.organization == organization and name not in wanted and name in world.loaded:
+            others.setdefault(key.trunk_id, []).append(name)
+    former = _by_trunk(gateway for gateway in world.applied if gateway.name not in wanted)
+    trunks = _by_trunk(desired)
+    parts = _Parts(world, frozenset(gateway.name for gateway in world.applied))
+    for trunk_id, gateways in trunks.items():
+        _plan_trunk(parts, gateways, others.get(trunk_id, []), former.get(trunk_id, []))
+    staying = {gateway.name for gateway in parts.present}
+    gone = [
+        (trunk_id, name)
+        for trunk_id, names in others.items()
         for name in names
+        if trunk_id not in trunks and name not in staying
     ]
-    return Plan(tuple(changes))
+    parts.changes += [Change(Action.REMOVED, name, trunk_id) for trunk_id, name in gone]
+    held = tuple(name for _, name in gone) if world.holds_removals and not world.forced else ()
+    if held:
+        parts.present += [gateway for of_one in former.values() for gateway in of_one if gateway.name in held]
+    else:
+        parts.kill += [name for _, name in gone]
+    return Plan(
+        changes=_in_order(parts.changes, desired),
+        present=tuple(parts.present),
+        to_start=tuple(gateway for gateway in parts.present if gateway.name not in world.loaded),
+        to_kill=tuple(name for name in dict.fromkeys(parts.kill) if name not in staying),
+        to_register_again=tuple(dict.fromkeys(parts.again)),
+        held=held,
+    )
+
+
+def _plan_trunk(parts: _Parts, gateways: list[Gateway], old: list[str], former: list[Gateway]) -> None:
+    world = parts.world
+    new = [gateway for gateway in gateways if gateway.name not in parts.settled]
+    verdict = judge(new, old, former, world)
+    parts.changes += _changes(gateways, new, old, verdict, world)
+    in_force = [gateway.name for gateway in former]
+    # Neither wanted nor ever in force: a push that was overtaken by the next before its carrier answered.
+    strays = [name for name in old if name not in in_force] if in_force else []
+    match verdict:
+        case Verdict.ACCEPTED:
+            parts.present += gateways
+            if all(gateway.name in world.loaded for gateway in gateways):
+                parts.take_leave(_succeed(gateways, old, world))
+        case Verdict.REFUSED:
+            parts.present += [gateway for gateway in gateways if gateway not in new] + former
+            leaving = [gateway.name for gateway in new] + strays
+            parts.take_leave(farewell(leaving, in_force or old, world, in_time=False))
+        case Verdict.WAITING | Verdict.UNANSWERED:
+            parts.present += gateways + former
+            parts.take_leave(farewell(strays, (), world, in_time=False))
+
+
+def _succeed(gateways: list[Gateway], old: list[str], world: World) -> Farewell:
+    """The wanted gateways are in force: the others of their trunk may go."""
+    if world.forced or not any(gateway.register for gateway in gateways):
+        return Farewell(tuple(old))
+    return farewell(old, [gateway.name for gateway in gateways], world, in_time=True)
+
+
+def _changes(
+    gateways: list[Gateway], new: list[Gateway], old: list[str], verdict: Verdict, world: World
+) -> Iterable[Change]:
+    said = carriers_words(new, world)
+    for gateway in gateways:
+        # With nothing new, what is in force goes on taking over from old ones that could not go at once.
+        takes_over = gateway in new or not new
+        replaces = tuple(old) if takes_over else ()
+        if replaces or (takes_over and verdict is Verdict.REFUSED):
+            action = Action.REPLACED
+        else:
+            action = Action.UNCHANGED if gateway.name in world.loaded else Action.CREATED
+        heard = said.get(gateway.name, "")
+        own_verdict = verdict if takes_over else Verdict.ACCEPTED
+        yield Change(action, gateway.name, gateway.trunk_id, gateway, replaces, own_verdict, heard)
+
+
+def _by_trunk(gateways: Iterable[Gateway]) -> dict[str, list[Gateway]]:
+    found: dict[str, list[Gateway]] = {}
+    for gateway in gateways:
+        found.setdefault(gateway.trunk_id, []).append(gateway)
+    return found
+
+
+def _in_order(changes: list[Change], desired: Sequence[Gateway]) -> tuple[Change, ...]:
+    """As the push names them, what was removed last."""
+    place = {gateway.name: number for number, gateway in enumerate(desired)}
+    return tuple(sorted(changes, key=lambda change: place.get(change.name, len(place))))
+
+
+def holds_back(removed: int, ours: int, most_share: float) -> bool:
+    """Whether one pass would remove so much of a node that somebody has to insist.
+
+    `removed` of `ours` gateways; more than a handful, and more than `most_share` (0 to 1) of them all.
+    """
+    return removed >= HANDFUL and removed > most_share * ours
+
+
+def in_force_after(
+    desired: Organization, before: Organization | None, plan: Plan, loaded: Collection[str]
+) -> Organization | None:
+    """The trunks in force once the plan's routes are moved: the new where they took over, else those of before.
+
+    None when there are none. Numbers and media are left out: the store has them, and they are not a node's.
+    """
+    earlier: Mapping[str, Trunk] = {trunk.id: trunk for trunk in before.trunks} if before else {}
+    behind = {
+        change.trunk_id
+        for change in plan.changes
+        if change.gateway and (change.verdict is not Verdict.ACCEPTED or change.name not in loaded)
+    }
+    held = {change.trunk_id for change in plan.changes if change.name in plan.held}
+    trunks = [earlier.get(trunk.id) if trunk.id in behind else trunk for trunk in desired.enabled_trunks] + [
+        trunk for trunk in earlier.values() if trunk.id in held
+    ]
+    there = tuple(trunk for trunk in trunks if trunk is not None)
+    changes = {"name": "", "media": AssistantMedia(), "trunks": there, "phone_numbers": (), "forced": False}
+    return desired.model_copy(update=changes) if there else None

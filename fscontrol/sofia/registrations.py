@@ -1,59 +1,49 @@
 """How every gateway registers, from snapshots and events through one transition.
 
-Owns: the board of registrations over all nodes. A lost node makes its gateways *unknown*, not down. Refuses: to call
-a healthy refresh an outage; a refresh passes through UNREGED, TRYING, REGISTER, REGED (FREESWITCH.md §1) and the
-board keeps the last answer of the carrier beside the state.
+Owns: the board of registrations over all nodes. A lost node makes its gateways *unknown*, not down. Refuses: to judge;
+what a report makes of a gateway, a refresh among it, is `timeline`'s.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from gevent.event import Event as Flag
 
 from fscontrol.esl.event import Event
 from fscontrol.model.registration import GatewayState, Registration
 from fscontrol.sofia.status import GatewayStatus
-
-_UNHEALTHY = frozenset(
-    {
-        GatewayState.FAILED,
-        GatewayState.FAIL_WAIT,
-        GatewayState.TIMEOUT,
-        GatewayState.EXPIRED,
-        GatewayState.DOWN,
-    }
-)
-"""States that a 200 of before does not explain: a missed ping fails a registered gateway without any answer."""
+from fscontrol.sofia.timeline import Sighting, after, after_loss
 
 
-def after_event(previous: Registration | None, node: str, event: Event, now: float) -> Registration:
-    """The registration after one `sofia::gateway_state`; pure. The event has no profile: (node, gateway) is the key."""
-    state = GatewayState.parse(event.get("State"))
+def sighting_of_event(event: Event, now: float) -> Sighting:
+    """What one `sofia::gateway_state` reports; pure. It has no profile: (node, gateway) is the key."""
     code = event.get("Status")
     sip_status = int(code) if code.isascii() and code.isdigit() else None
-    phrase = event.get("Phrase") if sip_status else ""
-    keeps_answer = state not in _UNHEALTHY or (previous is not None and previous.sip_status != 200)
-    if sip_status is None and previous is not None and state is not GatewayState.NOREG and keeps_answer:
-        sip_status, phrase = previous.sip_status, previous.phrase
-    if state is GatewayState.REGED:
-        sip_status, phrase = 200, "OK"
-    since = previous.since if previous is not None and previous.state is state else now
-    ping = event.get("Ping-Status") or (previous.ping if previous else "")
-    status = ping if ping in ("UP", "DOWN") else (previous.status if previous else "")
-    return Registration(node, event.get("Gateway"), state, status, since, sip_status, phrase, ping)
+    ping = event.get("Ping-Status")
+    return Sighting(
+        at=now,
+        state=GatewayState.parse(event.get("State")),
+        status=ping if ping in ("UP", "DOWN") else "",
+        ping=ping,
+        sip_status=sip_status,
+        phrase=event.get("Phrase") if sip_status is not None else "",
+    )
 
 
-def after_snapshot(
-    previous: Registration | None, node: str, status: GatewayStatus, now: float
-) -> Registration:
-    """The registration after a snapshot said so; pure."""
-    if previous is None:
-        return Registration(node, status.name, status.state, status.status, now)
-    since = previous.since if previous.state is status.state else now
-    return dataclasses.replace(previous, state=status.state, status=status.status, since=since)
+def sighting_of_status(status: GatewayStatus, now: float) -> Sighting:
+    """What a snapshot reports of a gateway; pure."""
+    return Sighting(
+        at=now,
+        state=status.state,
+        status=status.status,
+        is_snapshot=True,
+        expiry=status.expiry,
+        retry_in=status.retry_in,
+        uptime=status.uptime,
+    )
 
 
 class Registrations:
@@ -68,6 +58,10 @@ class Registrations:
         """What is known of a gateway on a node, or None."""
         return self._board.get(node, {}).get(gateway)
 
+    def board(self, node: str) -> Mapping[str, Registration]:
+        """All that is known of a node, by gateway, as it stands now; not to be kept."""
+        return self._board.get(node, {})
+
     def all(self) -> list[Registration]:
         """Everything known, by node and name."""
         return [self._board[node][name] for node in sorted(self._board) for name in sorted(self._board[node])]
@@ -80,14 +74,43 @@ class Registrations:
             case "sofia::gateway_delete":
                 board.pop(gateway, None)
             case "sofia::gateway_state":
-                board[gateway] = after_event(board.get(gateway), node, event, self._clock())
+                seen = sighting_of_event(event, self._clock())
+                board[gateway] = after(board.get(gateway), node, gateway, seen)
         self._changed.set()
 
-    def take_snapshot(self, node: str, gateways: Iterable[GatewayStatus]) -> None:
-        """Replace what is known of a node by what it just said."""
+    def now(self) -> float:
+        """The time, as the board counts it."""
+        return self._clock()
+
+    def take_snapshot(
+        self, node: str, gateways: Iterable[GatewayStatus], asked_at: float = math.inf
+    ) -> dict[str, Registration]:
+        """Replace what is known of a node by what it said to a question of `asked_at`; the registrations by name.
+
+        What an event told since stays: it comes by another connection, and may overtake a long answer.
+        """
         old = self._board.get(node, {})
         now = self._clock()
-        self._board[node] = {s.name: after_snapshot(old.get(s.name), node, s, now) for s in gateways}
+        self._board[node] = new = {
+            status.name: _unless_told(old.get(status.name), node, status, asked_at, now)
+            for status in gateways
+        }
+        self._changed.set()
+        return dict(new)
+
+    def take_status(self, node: str, status: GatewayStatus, asked_at: float = math.inf) -> Registration:
+        """Follow what a node said of one gateway, as `take_snapshot` does; returns what is known of it now."""
+        board = self._board.setdefault(node, {})
+        known = _unless_told(board.get(status.name), node, status, asked_at, self._clock())
+        board[status.name] = known
+        self._changed.set()
+        return known
+
+    def take_gone(self, node: str, names: Iterable[str]) -> None:
+        """A node does not have these any more."""
+        board = self._board.setdefault(node, {})
+        for name in names:
+            board.pop(name, None)
         self._changed.set()
 
     def wait_until(self, condition: Callable[[], bool], deadline: float) -> bool:
@@ -104,6 +127,14 @@ class Registrations:
         """The node cannot be seen: its gateways may be as before, or not."""
         now = self._clock()
         for name, registration in self._board.get(node, {}).items():
-            self._board[node][name] = dataclasses.replace(
-                registration, state=GatewayState.UNKNOWN, status="", since=now
-            )
+            self._board[node][name] = after_loss(registration, now)
+        self._changed.set()
+
+
+def _unless_told(
+    before: Registration | None, node: str, status: GatewayStatus, asked_at: float, now: float
+) -> Registration:
+    """What a gateway's status makes of it, unless an event told of it since the question of `asked_at`."""
+    if before is not None and before.told_at is not None and before.told_at > asked_at:
+        return before
+    return after(before, node, status.name, sighting_of_status(status, now))

@@ -19,8 +19,36 @@ from fscontrol.sofia.xml import checked, environment
 PROFILE = "external"
 GATEWAY_DIRECTORY = "sip_profiles/external"
 
+XML_CURL_FILE = "autoload_configs/xml_curl.conf.xml"
+_OVER_HTTP_FILES = (XML_CURL_FILE, f"{GATEWAY_DIRECTORY}-over-http/none.xml")
+"""Only in the tree of a node that asks us over HTTP."""
+LIVE_VARIABLE = "fscontrol_live"
+"""FreeSWITCH's global variable that takes the gateway files out of the tree of such a node while we serve it."""
+LIVE = "-over-http"
+XML_CURL_SECONDS = 3
+"""How long FreeSWITCH waits for our answer, whole seconds: its thread stands still meanwhile. At `reloadacl` so does
+every INVITE, because acl.conf is read under the lock (switch_core.c)."""
+XML_CURL_MOST_BYTES = 64 << 20
+"""mod_xml_curl refuses answers over 1 MiB by default, about 2,500 gateways."""
+
 _TEMPLATES = "tree/"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class XmlCurl:
+    """Where a node asks for its gateways and how it proves itself there. `ca`, `cert`, `key` are its own paths."""
+
+    url: str
+    password: SecretStr
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether there is a certificate to check: mod_xml_curl checks none unless it is told to."""
+        return self.url.lower().startswith("https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +76,8 @@ class NodeConfig:
     """How long the call socket may think about a call before FreeSWITCH refuses it with 503."""
     media_timeout_seconds: int = 120
     """A call that receives no RTP for so long is hung up (ten times as long while on hold)."""
+    xml_curl: XmlCurl | None = None
+    """None: the node gets its gateways from files alone."""
 
 
 def render_tree(config: NodeConfig) -> dict[str, str]:
@@ -64,10 +94,17 @@ def render_tree(config: NodeConfig) -> dict[str, str]:
     names = jinja.list_templates(filter_func=lambda name: name.startswith(_TEMPLATES))
     texts = {}
     for name in names:
-        text = jinja.get_template(name).render(
-            node=config, esl_is_loopback=_is_loopback(config.esl_host), profile=PROFILE
-        )
         path = name.removeprefix(_TEMPLATES)
+        if path in _OVER_HTTP_FILES and config.xml_curl is None:
+            continue
+        text = jinja.get_template(name).render(
+            node=config,
+            esl_is_loopback=_is_loopback(config.esl_host),
+            profile=PROFILE,
+            live_variable=LIVE_VARIABLE,
+            xml_curl_seconds=XML_CURL_SECONDS,
+            xml_curl_most_bytes=XML_CURL_MOST_BYTES,
+        )
         texts[path] = checked(text, path)
     return texts
 
@@ -88,12 +125,26 @@ def _problems(config: NodeConfig) -> list[str]:
     if not config.esl_password.get_secret_value():
         # FreeSWITCH replaces an empty password with its well-known default.
         problems.append(f"{where}: esl_password is empty")
+    if config.xml_curl:
+        problems += _xml_curl_problems(config.xml_curl, config.node, where)
     for network in config.esl_allow:
         try:
             ip_network(network, strict=False)
         except ValueError:
             problems.append(f"{where}: esl_allow: {network!r} is not a network such as 10.0.0.0/8")
     return problems + _number_problems(config, where)
+
+
+def _xml_curl_problems(asked: XmlCurl, node: str, where: str) -> list[str]:
+    problems = []
+    # `file:` anywhere in it, and mod_xml_curl reads that path instead of asking.
+    if not asked.url.lower().startswith(("http://", "https://")) or "file:" in asked.url:
+        problems.append(f"{where}: xml_curl: the URL must be http:// or https://, without 'file:' in it")
+    if not asked.password.get_secret_value():
+        problems.append(f"{where}: xml_curl: the password is empty")
+    if ":" in node:
+        problems.append(f"{where}: xml_curl: a user's name in basic authentication cannot hold a colon")
+    return problems
 
 
 def _socket_problems(config: NodeConfig, where: str) -> list[str]:

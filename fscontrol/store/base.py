@@ -6,8 +6,10 @@ what may be stored is decided in `provisioning`.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -16,13 +18,44 @@ from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
+from fscontrol.store.rows import NodeResultRow, Row
 from fscontrol.store.secrets import Vault
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""How many migrations make a store of today, in either engine; they are in `sqlite_schema` and `redis_schema`."""
 DAYS_KEPT = 30
 """Days that records of calls are kept, unless a setting says otherwise."""
 DEAD_LETTERS_KEPT = 10_000
 _LONGEST_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The token a writer holds a lease with: a write is refused (`LeaseLost`) once a later token has been given out."""
+
+    lease: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may act. `token` rises with every holder of this name and never falls while the store lives."""
+
+    name: str
+    holder: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An organisation that was pushed or deleted, and the control plane that took it."""
+
+    organization: str
+    by: str
+
+
+CHANGES_KEPT = 10_000
+"""Changes that other control planes can still read; who misses more than these is caught up by its timer."""
 
 
 class Assignment(BaseModel):
@@ -35,7 +68,10 @@ class Assignment(BaseModel):
 
 
 class NodeResult(BaseModel):
-    """How far one node got with one organisation; `status` as in the sync answer."""
+    """How far one node got with one organisation; `status` as in the sync answer.
+
+    `generation` is the one last tried, `applied_generation` the last one it had whole; None: none yet.
+    """
 
     model_config = ConfigDict(frozen=True)
     node: str
@@ -43,6 +79,7 @@ class NodeResult(BaseModel):
     status: str
     detail: str = ""
     at: float = 0.0
+    applied_generation: int | None = None
 
 
 class OutboxDepth(BaseModel):
@@ -82,17 +119,54 @@ class Store(Protocol):
     def ledger(self, node: str) -> dict[str, GatewayKey]:
         """The gateways this project has started on a node and not yet seen gone: the ones that are ours to remove."""
 
-    def add_to_ledger(self, node: str, gateways: Mapping[str, GatewayKey]) -> None:
-        """Note gateways before they are started, so that a crash leaves none without an owner."""
+    def add_to_ledger(
+        self, node: str, gateways: Mapping[str, GatewayKey], fence: Fence | None = None
+    ) -> None:
+        """Note gateways before they are started, so that a crash leaves none without an owner.
 
-    def remove_from_ledger(self, node: str, names: Collection[str]) -> None:
+        Here and below: raises `LeaseLost`, and writes nothing, when `fence` is not of the newest token.
+        """
+
+    def remove_from_ledger(self, node: str, names: Collection[str], fence: Fence | None = None) -> None:
         """Forget gateways that were seen gone."""
 
-    def put_node_result(self, key: str, result: NodeResult) -> None:
+    def put_node_result(self, key: str, result: NodeResult, fence: Fence | None = None) -> None:
         """Note how far a node got with an organisation."""
 
     def node_results(self, key: str) -> list[NodeResult]:
         """The last result of each node for an organisation."""
+
+    def put_applied(
+        self, node: str, key: str, applied: Organization | None, fence: Fence | None = None
+    ) -> None:
+        """Note the trunks of an organisation that are in force on a node, the last good ones; None: nothing is."""
+
+    def applied(self, key: str) -> dict[str, Organization]:
+        """What `put_applied` noted, by node, without numbers. Raises `SecretUnreadable`."""
+
+    def acquire_lease(self, name: str, holder: str, seconds: float, above: int = 0) -> Lease:
+        """Take the lease if nobody has it, or prolong one's own, for `seconds` from now; who has it after that.
+
+        Its token is above `above`: a node may know of tokens that a store has lost.
+        """
+
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give it back; nothing when it is another's."""
+
+    def lease(self, name: str) -> Lease | None:
+        """Who has it now, or None."""
+
+    def note_change(self, key: str, by: str) -> None:
+        """Tell the other control planes that an organisation was pushed or deleted."""
+
+    def changes_since(self, cursor: str) -> tuple[str, list[Change]]:
+        """What was noted after `cursor`, bounded, and the cursor to ask with next; "" asks for the cursor of now."""
+
+    def put_drained(self, node: str, *, drained: bool) -> None:
+        """Note that a node takes no new calls, or takes them again."""
+
+    def drained_nodes(self) -> set[str]:
+        """The nodes that take no new calls."""
 
     def put_call(self, record: CallRecord, messages: Sequence[OutboxMessage] = ()) -> None:
         """Store or replace a call's record and queue messages about it, all or nothing; the oldest records go.
@@ -133,6 +207,38 @@ class Store(Protocol):
     def outbox_depth(self) -> OutboxDepth:
         """How much waits, since when, and how much is dead."""
 
+    def is_empty(self) -> bool:
+        """Whether a backup may take its place and nobody misses anything; a fingerprint key alone is nothing."""
+
+    def dump(self) -> Iterator[Row]:
+        """Everything, row by row, sealed with the newest key. For commands: it may block the hub.
+
+        SQLite gives one moment. Redis gives each organisation as of one moment, and what is changed meanwhile or not.
+        Raises `SecretUnreadable` for an organisation that does not open.
+        """
+
+    def load(self, rows: Iterable[Row], *, replace: bool) -> None:
+        """Take in what `dump` gave; with `replace`, everything that was there goes first. For commands, as `dump` is.
+
+        Raises `BackupRefused` when the store is not empty, and what `rows` raises: SQLite then is as it was before.
+        A Redis store refuses to be opened until a load has come to its end.
+        """
+
+    def reseal_organization(self, key: str) -> bool:
+        """Seal one organisation with the newest key; False when it was already, or is not there.
+
+        A push at the same moment is not undone. Raises `SecretUnreadable`.
+        """
+
+    def reseal_applied(self) -> int:
+        """The same for what is in force of all organisations, deleted ones among them; returns how many were resealed.
+
+        Raises `SecretUnreadable` when some do not open, after all the others.
+        """
+
+    def reseal_fingerprint_key(self) -> bool:
+        """The same for the fingerprint key."""
+
     def close(self) -> None:
         """Release what is held."""
 
@@ -156,15 +262,32 @@ def given_another_chance(message: OutboxMessage) -> OutboxMessage:
 def seal_organization(organization: Organization, vault: Vault) -> str:
     """The organisation as one encrypted document: no credential lies readable in the store."""
     document = organization.model_dump(mode="json", by_alias=True)
+    document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
     for trunk, shown in zip(organization.trunks, document["trunks"], strict=True):
         shown["password"] = trunk.password.get_secret_value()
         shown["api_bearer_token"] = trunk.api_bearer_token.get_secret_value()
     return vault.seal(json.dumps(document, separators=(",", ":")))
 
 
+@functools.lru_cache(maxsize=4)
 def open_organization(sealed: str, vault: Vault) -> Organization:
-    """The reverse of `seal_organization`; raises `SecretUnreadable`."""
+    """The reverse of `seal_organization`; raises `SecretUnreadable`.
+
+    The last few are kept open: one push reads what it stored, and what is in force, several times, 0.4 s each at 5,000
+    trunks. What is sealed anew is another text, so what is kept is never old; and it is kept for the vault that opened
+    it, so one without that key does not get it.
+    """
     document = json.loads(vault.open(sealed))
     for trunk in document["trunks"]:
         trunk["password"] = SecretStr(trunk["password"])
     return Organization.model_validate(document)
+
+
+def node_result_row(organization: str, document: str) -> NodeResultRow:
+    """The row of a stored node result."""
+    return NodeResultRow(organization=organization, **NodeResult.model_validate_json(document).model_dump())
+
+
+def node_result_of(row: NodeResultRow) -> NodeResult:
+    """The reverse of `node_result_row`."""
+    return NodeResult(**row.model_dump(exclude={"kind", "organization"}))

@@ -1,4 +1,4 @@
-"""From `FSCONTROL_STORE_URL` to a store."""
+"""From `FSCONTROL_STORE_URL` to a store, and to the vault that goes with it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,47 @@ from fscontrol.errors import StoreError
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
 from fscontrol.store.redis import RedisStore
-from fscontrol.store.secrets import open_vault
+from fscontrol.store.secrets import Vault, open_vault
 from fscontrol.store.sqlite import SqliteStore
+from fscontrol.store.sqlite_backup import is_open_elsewhere
 
 
-def open_store(settings: Settings) -> Store:
-    """The store the settings name; raises `StoreError` or `ConfigurationError`."""
-    if settings.store_url.startswith("sqlite:///"):
-        path = Path(settings.store_url.removeprefix("sqlite:///"))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StoreError(f"cannot create the directory {path.parent}: {error.strerror}") from None
-        return SqliteStore(
-            path,
-            open_vault(settings.secret_key, path.with_suffix(".key")),
-            settings.calls_kept,
-            calls_kept_days=settings.calls_kept_days,
-        )
+def sqlite_path(settings: Settings) -> Path | None:
+    """The file of the embedded store; None when another store is set."""
+    bare = settings.store_url.removeprefix("sqlite:///")
+    return Path(bare) if bare != settings.store_url else None
+
+
+def open_settings_vault(settings: Settings) -> Vault:
+    """The vault for what lies in the store; a key file is made where one may be and none is."""
+    path = sqlite_path(settings)
+    if path is None:
+        return open_vault(settings.secret_key, None)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StoreError(f"cannot create the directory {path.parent}: {error.strerror}") from None
+    return open_vault(settings.secret_key, path.with_suffix(".key"))
+
+
+def open_store(settings: Settings, *, unfinished: bool = False) -> Store:
+    """The store the settings name, migrated; raises `StoreError` or `ConfigurationError`.
+
+    `unfinished`: also one whose restore was cut off.
+    """
+    path, vault = sqlite_path(settings), open_settings_vault(settings)
+    if path is not None:
+        return SqliteStore(path, vault, settings.calls_kept, calls_kept_days=settings.calls_kept_days)
     return RedisStore(
         settings.store_url,
-        open_vault(settings.secret_key, None),
+        vault,
         settings.calls_kept,
         calls_kept_days=settings.calls_kept_days,
+        unfinished=unfinished,
     )
+
+
+def is_in_use(settings: Settings) -> bool:
+    """Whether another process has the store open, where that can be told; of a Redis it cannot."""
+    path = sqlite_path(settings)
+    return path is not None and is_open_elsewhere(path)

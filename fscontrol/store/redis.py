@@ -14,28 +14,29 @@ import redis
 
 from fscontrol.errors import ConfigurationError, StoreError
 from fscontrol.model.call import CallRecord
-from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import (
     DAYS_KEPT,
     DEAD_LETTERS_KEPT,
     Assignment,
-    NodeResult,
     open_organization,
     seal_organization,
 )
-from fscontrol.store.redis_outbox import RedisOutbox
+from fscontrol.store.redis_backup import RedisBackup
+from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
+from fscontrol.store.redis_schema import migrate
 from fscontrol.store.secrets import Vault
 
 _T = TypeVar("_T")
 _MOST_TRIMMED = 1_000
-_SEPARATOR = "\x1f"
-"""Between an organisation and a trunk id in one Redis value; control characters are refused in both."""
 
 
-class RedisStore(RedisOutbox):
-    """`Store` on a Redis server. `timeout` (seconds) bounds every command."""
+class RedisStore(RedisNodes, RedisBackup):
+    """`Store` on a Redis server. `timeout` (seconds) bounds every command.
+
+    `unfinished`: open it also when a restore was cut off, to restore again.
+    """
 
     def __init__(
         self,
@@ -46,9 +47,11 @@ class RedisStore(RedisOutbox):
         timeout: float = 5.0,
         dead_letters_kept: int = DEAD_LETTERS_KEPT,
         calls_kept_days: int = DAYS_KEPT,
+        *,
+        unfinished: bool = False,
     ) -> None:
-        super().__init__(dead_letters_kept)
-        self._vault = vault
+        RedisNodes.__init__(self, vault)
+        RedisBackup.__init__(self, dead_letters_kept)
         self._calls_kept = calls_kept
         self._calls_kept_seconds = calls_kept_days * 86_400
         self._prefix = prefix
@@ -62,7 +65,11 @@ class RedisStore(RedisOutbox):
             )
         except ValueError as error:
             raise ConfigurationError([f"FSCONTROL_STORE_URL is no Redis URL: {error}"]) from None
-        self._do(self._redis.ping)
+        self._do(lambda: migrate(self._redis, self._key, vault))
+        if not unfinished and self._do(lambda: self._redis.exists(self._key("restoring"))):
+            raise StoreError(
+                "a restore of this store did not come to its end; run `fscontrol restore --replace` again"
+            )
 
     def _do(self, work: Callable[[], _T]) -> _T:
         try:
@@ -76,8 +83,10 @@ class RedisStore(RedisOutbox):
     def fingerprint_key(self) -> bytes:
         """See `Store`."""
         key = self._key("fingerprint_key")
-        self._do(lambda: self._redis.set(key, secrets.token_hex(32), nx=True))
-        return bytes.fromhex(str(self._do(lambda: self._redis.get(key))))
+        if not self._do(lambda: self._redis.exists(key)):
+            made = self._vault.seal(secrets.token_hex(32))
+            self._do(lambda: self._redis.set(key, made, nx=True))
+        return bytes.fromhex(self._vault.open(str(self._do(lambda: self._redis.get(key)))))
 
     def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
         """See `Store`."""
@@ -91,16 +100,10 @@ class RedisStore(RedisOutbox):
                 stored = pipe.hget(generations, key)
                 if (None if stored is None else int(str(stored))) != expected_generation:
                     return False
-                old = _texts(pipe.hgetall(self._key("numbers", key)))
+                old = texts_of(pipe.hgetall(self._key("numbers", key)))
                 pipe.multi()
                 self._queue_numbers_gone(pipe, key, old)
-                pipe.set(self._key("organization", key), seal_organization(organization, self._vault))
-                pipe.hset(generations, key, str(organization.generation))
-                for number in organization.phone_numbers:
-                    document = number.model_dump_json()
-                    pipe.hset(self._key("numbers", key), number.phone_number, number.destination_key or "")
-                    for text in filter(None, {number.phone_number, number.destination_key}):
-                        pipe.hset(self._key("called", text), key + _SEPARATOR + number.phone_number, document)
+                self._queue_organization(pipe, organization, seal_organization(organization, self._vault))
                 try:
                     pipe.execute()
                 except redis.WatchError:
@@ -109,10 +112,22 @@ class RedisStore(RedisOutbox):
 
         return self._do(put)
 
+    def _queue_organization(
+        self, pipe: redis.client.Pipeline, organization: Organization, sealed: str
+    ) -> None:
+        key = organization.key
+        pipe.set(self._key("organization", key), sealed)
+        pipe.hset(self._key("generations"), key, str(organization.generation))
+        for number in organization.phone_numbers:
+            document = number.model_dump_json()
+            pipe.hset(self._key("numbers", key), number.phone_number, number.destination_key or "")
+            for text in filter(None, {number.phone_number, number.destination_key}):
+                pipe.hset(self._key("called", text), key + SEPARATOR + number.phone_number, document)
+
     def _queue_numbers_gone(self, pipe: redis.client.Pipeline, key: str, numbers: Mapping[str, str]) -> None:
         for number, destination_key in numbers.items():
             for text in filter(None, {number, destination_key}):
-                pipe.hdel(self._key("called", text), key + _SEPARATOR + number)
+                pipe.hdel(self._key("called", text), key + SEPARATOR + number)
         pipe.delete(self._key("numbers", key))
 
     def organization(self, key: str) -> Organization | None:
@@ -136,7 +151,7 @@ class RedisStore(RedisOutbox):
             with self._redis.pipeline() as pipe:
                 # A push in between brings numbers that `old` does not know; unwatched, they would stay for ever.
                 pipe.watch(self._key("organization", key), self._key("numbers", key))  # type: ignore[no-untyped-call]
-                old = _texts(pipe.hgetall(self._key("numbers", key)))
+                old = texts_of(pipe.hgetall(self._key("numbers", key)))
                 pipe.multi()
                 self._queue_numbers_gone(pipe, key, old)
                 pipe.delete(self._key("organization", key), self._key("node_results", key))
@@ -162,7 +177,7 @@ class RedisStore(RedisOutbox):
 
         return [
             Assignment(
-                organization=field.partition(_SEPARATOR)[0],
+                organization=field.partition(SEPARATOR)[0],
                 matched=text,
                 number=PhoneNumber.model_validate_json(document),
             )
@@ -170,51 +185,13 @@ class RedisStore(RedisOutbox):
             for field, document in found.items()
         ]
 
-    def ledger(self, node: str) -> dict[str, GatewayKey]:
-        """See `Store`."""
-        entries = self._do(lambda: _texts(self._redis.hgetall(self._key("ledger", node))))
-        return {name: GatewayKey(*value.split(_SEPARATOR, 1)) for name, value in entries.items()}
-
-    def add_to_ledger(self, node: str, gateways: Mapping[str, GatewayKey]) -> None:
-        """See `Store`."""
-        entries = [
-            text
-            for name, entry in gateways.items()
-            for text in (name, entry.organization + _SEPARATOR + entry.trunk_id)
-        ]
-        if entries:
-            self._do(lambda: self._redis.hset(self._key("ledger", node), items=entries))
-
-    def remove_from_ledger(self, node: str, names: Collection[str]) -> None:
-        """See `Store`."""
-        if names:
-            self._do(lambda: self._redis.hdel(self._key("ledger", node), *names))
-
-    def put_node_result(self, key: str, result: NodeResult) -> None:
-        """See `Store`."""
-        self._do(
-            lambda: self._redis.hset(self._key("node_results", key), result.node, result.model_dump_json())
-        )
-
-    def node_results(self, key: str) -> list[NodeResult]:
-        """See `Store`."""
-        found = self._do(lambda: _texts(self._redis.hgetall(self._key("node_results", key))))
-        return [NodeResult.model_validate_json(found[node]) for node in sorted(found)]
-
     def put_call(self, record: CallRecord, messages: Sequence[OutboxMessage] = ()) -> None:
         """See `Store`."""
-        sid, by_start, unfinished = record.call_sid, self._key("calls"), self._key("unfinished", record.node)
-        finished = self._key("finished")  # by start, too; only these are trimmed
+        by_start, finished = self._key("calls"), self._key("finished")
 
         def put() -> None:
             with self._redis.pipeline() as pipe:
-                pipe.set(self._key("call", sid), record.model_dump_json())
-                pipe.zadd(by_start, {sid: record.started_at})
-                if record.status.is_final:
-                    pipe.srem(unfinished, sid)
-                    pipe.zadd(finished, {sid: record.started_at})
-                else:
-                    pipe.sadd(unfinished, sid)
+                self._queue_call(pipe, record)
                 self._queue_messages(pipe, messages)
                 pipe.zrange(finished, 0, -self._calls_kept - 1)
                 # A call's own time is the clock here: the newest says what is old.
@@ -228,6 +205,16 @@ class RedisStore(RedisOutbox):
                 self._redis.zrem(finished, *old)
 
         self._do(put)
+
+    def _queue_call(self, pipe: redis.client.Pipeline, record: CallRecord) -> None:
+        sid, unfinished = record.call_sid, self._key("unfinished", record.node)
+        pipe.set(self._key("call", sid), record.model_dump_json())
+        pipe.zadd(self._key("calls"), {sid: record.started_at})
+        if record.status.is_final:
+            pipe.srem(unfinished, sid)
+            pipe.zadd(self._key("finished"), {sid: record.started_at})  # only these are trimmed
+        else:
+            pipe.sadd(unfinished, sid)
 
     def call(self, call_sid: str) -> CallRecord | None:
         """See `Store`."""
@@ -259,8 +246,3 @@ class RedisStore(RedisOutbox):
     def close(self) -> None:
         """See `Store`."""
         self._redis.close()
-
-
-def _texts(found: object) -> dict[str, str]:
-    """A hash as text; the client is told to decode, its types do not know."""
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}

@@ -23,7 +23,7 @@ from fscontrol.store.base import OutboxDepth, due_at, failed_once_more, given_an
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_SEPARATOR = "\x1f"
+SEPARATOR = "\x1f"
 """Between a message's key and its sequence in one Redis value."""
 _RESENT_AT_ONCE = 500
 
@@ -175,7 +175,7 @@ class RedisOutbox(ABC):
         names = [
             name
             for name in self._dead_names(0, -1)
-            if wanted is None or name.rpartition(_SEPARATOR)[0] in wanted
+            if wanted is None or name.rpartition(SEPARATOR)[0] in wanted
         ]
         resent = 0
         for start in range(0, len(names), _RESENT_AT_ONCE):

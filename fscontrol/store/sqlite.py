@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file in WAL mode.
 
-Owns: the schema and its version, one writer thread, one reading connection. Refuses: writes on the hub's thread (a
-commit may wait for the disk; the hub must not).
+Owns: one writer thread, one reading connection, what is asked and written; the schema is in `sqlite_schema`. Refuses:
+writes on the hub's thread (a commit may wait for the disk; the hub must not).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,53 +17,30 @@ from gevent.threadpool import ThreadPool
 
 from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord
-from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import (
     DAYS_KEPT,
     DEAD_LETTERS_KEPT,
-    SCHEMA_VERSION,
     Assignment,
-    NodeResult,
     open_organization,
     seal_organization,
 )
 from fscontrol.store.secrets import Vault
-from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
+from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_organization
+from fscontrol.store.sqlite_leases import SqliteLeases
+from fscontrol.store.sqlite_nodes import SqliteNodes
 from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
+from fscontrol.store.sqlite_schema import migrate
 from fscontrol.telemetry.threads import on_a_thread
 
 _T = TypeVar("_T")
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS organizations (
-    key TEXT PRIMARY KEY, generation INTEGER NOT NULL, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS phone_numbers (
-    organization TEXT NOT NULL REFERENCES organizations(key) ON DELETE CASCADE,
-    number TEXT NOT NULL, destination_key TEXT, document TEXT NOT NULL,
-    PRIMARY KEY (organization, number)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS phone_numbers_by_number ON phone_numbers (number);
-CREATE INDEX IF NOT EXISTS phone_numbers_by_destination_key ON phone_numbers (destination_key)
-    WHERE destination_key IS NOT NULL;
-CREATE TABLE IF NOT EXISTS gateways (
-    node TEXT NOT NULL, name TEXT NOT NULL, organization TEXT NOT NULL, trunk_id TEXT NOT NULL,
-    PRIMARY KEY (node, name)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS node_results (
-    organization TEXT NOT NULL, node TEXT NOT NULL, document TEXT NOT NULL,
-    PRIMARY KEY (organization, node)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS calls (
-    call_sid TEXT PRIMARY KEY, started_at REAL NOT NULL, node TEXT NOT NULL, is_final INTEGER NOT NULL,
-    document TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS calls_by_start ON calls (started_at);
-CREATE INDEX IF NOT EXISTS calls_unfinished ON calls (node) WHERE is_final = 0;
-"""
 _MOST_VARIABLES = 500
 _CALLS_BETWEEN_TRIMS = 100
 
 
-class SqliteStore(SqliteOutbox):
+class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 
     def __init__(
@@ -74,9 +51,9 @@ class SqliteStore(SqliteOutbox):
         dead_letters_kept: int = DEAD_LETTERS_KEPT,
         calls_kept_days: int = DAYS_KEPT,
     ) -> None:
-        super().__init__(dead_letters_kept)
+        SqliteNodes.__init__(self, vault)
+        SqliteOutbox.__init__(self, dead_letters_kept)
         self._path = path
-        self._vault = vault
         self._calls_kept = calls_kept
         self._calls_kept_seconds = calls_kept_days * 86_400
         self._calls_written = 0
@@ -84,7 +61,7 @@ class SqliteStore(SqliteOutbox):
         try:
             _make_private_file(path)
             self._writer: sqlite3.Connection = self._writer_thread.apply(self._open)
-            self._write(self._migrate)
+            self._write(lambda db: migrate(db, vault, str(path)))
             self._reader = self._open()
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the database {path}: {error}") from None
@@ -94,16 +71,6 @@ class SqliteStore(SqliteOutbox):
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self._path} was written by a newer fscontrol (schema {version}, this one knows {SCHEMA_VERSION})"
-            )
-        for statement in filter(str.strip, (_SCHEMA + OUTBOX_SCHEMA).split(";")):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run `work` in one transaction on the writer's thread; the calling greenlet waits, the hub does not."""
@@ -124,18 +91,6 @@ class SqliteStore(SqliteOutbox):
         except sqlite3.Error as error:
             raise StoreError(f"cannot write to the database {self._path}: {error}") from None
 
-    def _write_rows(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """One statement for many rows, in one transaction.
-
-        The cursor must not leave the writer's thread: freed on another, it resets its statement while the writer is at
-        work on the same connection, which SQLite calls misuse.
-        """
-
-        def write(db: sqlite3.Connection) -> None:
-            db.executemany(statement, rows)
-
-        self._write(write)
-
     def _read(self, query: str, *values: object) -> list[tuple[str, ...]]:
         try:
             return self._reader.execute(query, values).fetchall()
@@ -145,11 +100,12 @@ class SqliteStore(SqliteOutbox):
     def fingerprint_key(self) -> bytes:
         """See `Store`."""
 
-        def make(db: sqlite3.Connection) -> bytes:
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('fingerprint_key', ?)", (secrets.token_bytes(32),))
-            return bytes(db.execute("SELECT value FROM meta WHERE name = 'fingerprint_key'").fetchone()[0])
+        def make(db: sqlite3.Connection) -> str:
+            made = self._vault.seal(secrets.token_hex(32))
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('fingerprint_key', ?)", (made,))
+            return str(db.execute("SELECT value FROM meta WHERE name = 'fingerprint_key'").fetchone()[0])
 
-        return self._write(make)
+        return bytes.fromhex(self._vault.open(self._write(make)))
 
     def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
         """See `Store`."""
@@ -159,19 +115,7 @@ class SqliteStore(SqliteOutbox):
             row = db.execute("SELECT generation FROM organizations WHERE key = ?", (key,)).fetchone()
             if (row[0] if row else None) != expected_generation:
                 return False
-            sealed = seal_organization(organization, self._vault)
-            db.execute(
-                "INSERT OR REPLACE INTO organizations VALUES (?, ?, ?)",
-                (key, organization.generation, sealed),
-            )
-            db.execute("DELETE FROM phone_numbers WHERE organization = ?", (key,))
-            db.executemany(
-                "INSERT INTO phone_numbers VALUES (?, ?, ?, ?)",
-                [
-                    (key, n.phone_number, n.destination_key or None, n.model_dump_json())
-                    for n in organization.phone_numbers
-                ],
-            )
+            insert_organization(db, organization, seal_organization(organization, self._vault))
             return True
 
         return self._write(put)
@@ -216,45 +160,13 @@ class SqliteStore(SqliteOutbox):
             for organization, matched, document in self._read(query, *wanted, *wanted)
         ]
 
-    def ledger(self, node: str) -> dict[str, GatewayKey]:
-        """See `Store`."""
-        rows = self._read("SELECT name, organization, trunk_id FROM gateways WHERE node = ?", node)
-        return {name: GatewayKey(organization, trunk_id) for name, organization, trunk_id in rows}
-
-    def add_to_ledger(self, node: str, gateways: Mapping[str, GatewayKey]) -> None:
-        """See `Store`."""
-        rows = [(node, name, entry.organization, entry.trunk_id) for name, entry in gateways.items()]
-        self._write_rows("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?, ?)", rows)
-
-    def remove_from_ledger(self, node: str, names: Collection[str]) -> None:
-        """See `Store`."""
-        rows = [(node, name) for name in names]
-        self._write_rows("DELETE FROM gateways WHERE node = ? AND name = ?", rows)
-
-    def put_node_result(self, key: str, result: NodeResult) -> None:
-        """See `Store`."""
-        row = (key, result.node, result.model_dump_json())
-        self._write_rows("INSERT OR REPLACE INTO node_results VALUES (?, ?, ?)", [row])
-
-    def node_results(self, key: str) -> list[NodeResult]:
-        """See `Store`."""
-        rows = self._read("SELECT document FROM node_results WHERE organization = ? ORDER BY node", key)
-        return [NodeResult.model_validate_json(document) for (document,) in rows]
-
     def put_call(self, record: CallRecord, messages: Sequence[OutboxMessage] = ()) -> None:
         """See `Store`."""
-        row = (
-            record.call_sid,
-            record.started_at,
-            record.node,
-            record.status.is_final,
-            record.model_dump_json(),
-        )
         self._calls_written += 1
         trim = self._calls_written % _CALLS_BETWEEN_TRIMS == 0
 
         def put(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", row)
+            insert_call(db, record)
             add_messages(db, messages)
             if trim:
                 db.execute(

@@ -30,7 +30,7 @@ CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (death) WHERE death IS NOT NULL
 CREATE TABLE IF NOT EXISTS outbox_turns (key TEXT PRIMARY KEY, due_at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS outbox_turns_by_due ON outbox_turns (due_at);
 """
-_DROPPED = "dead_letters_dropped"
+DROPPED = "dead_letters_dropped"
 
 
 class SqliteOutbox(ABC):
@@ -119,7 +119,7 @@ class SqliteOutbox(ABC):
         if dropped:
             db.execute(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-                (_DROPPED, dropped),
+                (DROPPED, dropped),
             )
         return dropped
 
@@ -164,7 +164,7 @@ class SqliteOutbox(ABC):
             " (SELECT min(created_at) FROM outbox WHERE death IS NULL),"
             " (SELECT count(*) FROM outbox WHERE death IS NOT NULL),"
             " (SELECT value FROM meta WHERE name = ?)",
-            _DROPPED,
+            DROPPED,
         )[0]
         oldest = None if row[1] is None else float(row[1])
         return OutboxDepth(

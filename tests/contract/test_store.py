@@ -239,6 +239,22 @@ def test_node_results(store: Store) -> None:
     assert store.node_results("8") == []
 
 
+def test_what_is_in_force(store: Store, open_one: Opener) -> None:
+    one, other = organization(7, 1), organization(7, 2).model_copy(update={"forced": True})
+    store.put_applied("b", "7", one)
+    store.put_applied("a", "7", other)
+    store.put_applied("a", "8", one)
+    assert open_one().applied("7") == {"a": other, "b": one}
+    assert list(store.applied("7")) == ["a", "b"]
+    store.put_applied("b", "7", other)
+    store.put_applied("a", "7", None)
+    store.put_applied("unknown", "7", None)
+    assert store.applied("7") == {"b": other}
+    assert store.applied("9") == {}
+    with pytest.raises(SecretUnreadable):
+        open_one([Fernet.generate_key().decode()]).applied("7")
+
+
 def test_a_call_comes_back_whole(store: Store) -> None:
     made = call("sip-1").model_copy(
         update={
@@ -459,6 +475,7 @@ def test_no_password_lies_readable(
 ) -> None:
     put(store, organization(7, 1, ONE, auth_username="canary-user"))
     store.add_to_ledger("fs1", {"g": GatewayKey("7", "t")})
+    store.put_applied("fs1", "7", organization(7, 1, auth_username="canary-user"))
     if kind == "sqlite":
         held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert b"+15551230001" in held, "the bytes should be those of the store"
@@ -503,7 +520,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path, keys: list[
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(StoreError, match="newer"):
+    with pytest.raises(ConfigurationError, match="newer"):
         SqliteStore(path, Vault(keys), 5)
 
 

@@ -14,7 +14,13 @@ from fscontrol.esl.event import Event
 from fscontrol.esl.link import Link
 from fscontrol.simulator.carrier import CarrierBehaviour
 from fscontrol.sofia.deliver import write_private_file
-from fscontrol.sofia.status import GatewayStatus, parse_gateways, require_marked, require_started
+from fscontrol.sofia.status import (
+    GatewayStatus,
+    parse_gateways,
+    require_marked,
+    require_registering,
+    require_started,
+)
 from fscontrol.sofia.tree import GATEWAY_DIRECTORY, PROFILE
 from tests import switches
 from tests.invites import invite
@@ -125,6 +131,19 @@ def test_killgw_takes_effect_later_and_unregisters_its_own_contact(switch: Switc
     contact, expires = eventually(lambda: [r for r in switch.registers(carrier) if r[1] == 0])[0]
     assert "gw+kill.me" in contact
     assert expires == 0
+
+
+def test_a_registered_gateway_registers_once_more_when_told(switch: Switch, link: Link) -> None:
+    carrier = switch.carrier(CarrierBehaviour.CHALLENGE)
+    deliver(switch, "again", carrier)
+    link.request(commands.start_gateway(PROFILE, "again"))
+    eventually(lambda: state(link, "again") == "REGED")
+    before = len(switch.registers(carrier))
+    require_registering(link.request(commands.register_gateway(PROFILE, "again")).text)
+    eventually(lambda: len(switch.registers(carrier)) > before and state(link, "again") == "REGED")
+    assert all(expires > 0 for _, expires in switch.registers(carrier)), "no binding is given up for it"
+    with pytest.raises(CommandRefused):
+        require_registering(link.request(commands.register_gateway(PROFILE, "nope")).text)
 
 
 def test_killing_an_unknown_gateway_is_refused(link: Link) -> None:
@@ -253,3 +272,17 @@ def test_a_newline_in_a_value_forges_nothing(switch: Switch, listener: Listener)
     listener.script = [("respond", "404")]
     assert switch.call(invite("9228", "X-Original-Called: a%0Avariable_sip_network_ip: 10.9.9.9")) == 404
     assert listener.calls[-1].variable("sip_network_ip") == "127.0.0.1"
+
+
+def test_a_variable_of_the_whole_node_stays_over_a_reload_of_the_xml(link: Link) -> None:
+    def read() -> str:
+        return link.request(commands.get_global_variable("fscontrol_contract")).text.strip()
+
+    assert read() == "-ERR no reply"
+    assert link.request(commands.set_global_variable("fscontrol_contract", "7")).text.startswith("+OK")
+    assert read() == "7"
+    link.request(commands.start_new_gateways(PROFILE))
+    link.request(commands.reload_acl())
+    assert read() == "7"
+    link.request(commands.set_global_variable("fscontrol_contract", "8"))
+    assert read() == "8"

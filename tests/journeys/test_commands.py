@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -77,7 +78,7 @@ class Serving:
         except requests.ConnectionError:
             return False
 
-    def ask(self, method: str, path: str, body: object = None, **query: str) -> tuple[int, dict[str, object]]:
+    def ask(self, method: str, path: str, body: object = None, **query: str) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {API_KEY}"}
         answer = requests.request(
             method,
@@ -168,7 +169,7 @@ def test_a_killed_control_plane_goes_on_where_it_was(tmp_path: Path) -> None:
             serving.restart()
             assert serving.ask("GET", "/api/organizations/7")[1]["generation"] == 1
             _, answer = serving.ask("POST", "/api/sync-organization", body)
-            assert [g["action"] for g in answer["nodes"][0]["gateways"]] == ["unchanged"]  # type: ignore[index]
+            assert [g["action"] for g in answer["nodes"][0]["gateways"]] == ["unchanged"]
             assert switch.registers(carrier) == registers, "a restart of ours sends no REGISTER"
         finally:
             serving.stop()
@@ -212,6 +213,8 @@ def test_the_demo_shows_the_whole_path(kind: str, tmp_path: Path) -> None:
     assert ("stand-in" in ended.stdout) == (kind == "stand-in")
     for shown in ("Synced 3 enabled trunk(s)", "REGED", "403", "assistant 123", "parking extension"):
         assert shown in ended.stdout
+    again = run("demo", "--once", cwd=tmp_path, **settings)
+    assert again.returncode == 0, "an earlier run leaves nothing that a later one stumbles over"
 
 
 def test_help_is_there_for_every_command(tmp_path: Path) -> None:

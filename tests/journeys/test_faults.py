@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fscontrol.errors import StoreError
+from fscontrol.model.call import CallRecord
 from fscontrol.simulator.carrier import CarrierBehaviour
 from fscontrol.sofia.deliver import organization_file
 from fscontrol.sofia.tree import GATEWAY_DIRECTORY
@@ -104,6 +106,32 @@ def test_a_later_get_tells_what_became_of_a_202(tmp_path: Path) -> None:
         assert (node["applied_generation"], node["status"]) == (1, "unreachable")
         running.switch.start()
         eventually(lambda: running.ask("GET", "/api/organizations/7")[1]["nodes"][0]["status"] == "converged")
+
+
+def test_calls_that_ended_unseen_are_found_once_the_store_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bridge.running("stand-in", tmp_path) as running:
+        assert isinstance(running.switch, StandInSwitch)
+        numbers = [{"id": 1, "phone_number": "+15551230001", "assistant_id": 1}]
+        trunks = [trunk("t", "127.0.0.1:5099", register=False)]
+        assert running.sync({"organization_id": 7, "trunks": trunks, "phone_numbers": numbers})[0] == 200
+        call = running.switch.stand_in.place_call(invite("+15551230001").encode())
+        eventually(lambda: call.application == "park")
+        store = running.application.store
+        unfinished, failures = store.unfinished_calls, list[str]()
+
+        def away_once(node: str) -> list[CallRecord]:
+            if not failures:
+                failures.append(node)
+                raise StoreError("away")
+            return unfinished(node)
+
+        monkeypatch.setattr(store, "unfinished_calls", away_once)
+        running.switch.kill()
+        running.switch.start()
+        eventually(lambda: failures and not running.application.book.active)
+        assert running.last_call()["reason"] == "ended_unseen"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fscontrol.backend import messages
-from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.call import CallRecord, CallStatus, MediaFigures, RtpFigures
 
 NOW = 1_770_000_000.25
 RECORD = CallRecord(
@@ -48,7 +48,10 @@ def test_incoming() -> None:
 
 
 def test_status() -> None:
-    ended = {"status": CallStatus.COMPLETED, "duration_seconds": 12, "sip_status": 200, "mos": 4.1}
+    ended = {
+        "status": CallStatus.COMPLETED, "duration_seconds": 12, "sip_status": 200, "mos": 4.1,
+        "rtp": RtpFigures(packets_in=600, packets_lost=1), "media": MediaFigures(late_frames=2),
+    }  # fmt: skip
     message = messages.status(RECORD.model_copy(update={**ended, "hangup_cause": "NORMAL_CLEARING"}), NOW)
     assert (message.key, message.sequence, message.path) == (RECORD.call_sid, 5, "/sip-status")
     assert json.loads(message.body) == {
@@ -59,6 +62,10 @@ def test_status() -> None:
         "sip_status": 200,
         "hangup_cause": "NORMAL_CLEARING",
         "mos": 4.1,
+        "media": {
+            "rtp": RtpFigures(packets_in=600, packets_lost=1).model_dump(),
+            "relay": MediaFigures(late_frames=2).model_dump(),
+        },
         "timestamp": "2026-02-02T02:40:00.250Z",
         "sequence": 5,
     }

@@ -109,6 +109,23 @@ def test_digest(
     assert carrier.registrations[-1].username == username
 
 
+@pytest.mark.parametrize("only_one", [False, True])
+def test_how_many_bindings_are_kept(only_one: bool) -> None:
+    carrier = Carrier(CarrierBehaviour.ACCEPT, only_one_binding=only_one)
+    other = CONTACT.replace("7.a", "7.b")
+    first, second = f"<{CONTACT}>", f"<{other}>"
+    for contact, expires in ((first, "60"), (second, "60"), (first, "0")):
+        answer = carrier.answer(request(contact=contact, expires=expires), 0.0)
+        assert status(answer) == 200
+    assert [seen.bound for seen in carrier.registrations] == [
+        {CONTACT},
+        {other} if only_one else {CONTACT, other},
+        {other},
+    ]
+    assert answer is not None
+    assert (CONTACT in answer.decode(), other in answer.decode()) == (False, True)
+
+
 def test_a_nonce_of_somebody_else_is_challenged_again() -> None:
     carrier = Carrier(CarrierBehaviour.CHALLENGE, username="u", password=SecretStr("p"))
     foreign = challenged(Carrier(CarrierBehaviour.CHALLENGE).answer(request(), 0.0))

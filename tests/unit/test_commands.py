@@ -27,6 +27,8 @@ BUILDERS: dict[str, tuple[Callable[[str], Command], int]] = {
     "start profile": (lambda v: commands.start_gateway(v, "g"), 1),
     "start gateway": (lambda v: commands.start_gateway("external", v), 1),
     "start all": (commands.start_new_gateways, 1),
+    "register profile": (lambda v: commands.register_gateway(v, "g"), 1),
+    "register gateway": (lambda v: commands.register_gateway("external", v), 1),
     "kill profile": (lambda v: commands.kill_gateway(v, "g"), 1),
     "kill gateway": (lambda v: commands.kill_gateway("external", v), 1),
     "one gateway": (commands.one_gateway, 1),
@@ -142,6 +144,7 @@ def test_a_command_by_hand_is_checked_too(text: str) -> None:
         (commands.one_gateway("7.a.b"), b"api sofia xmlstatus gateway 7.a.b\n\n"),
         (commands.start_gateway("external", "7.a.b"), b"api sofia profile external startgw 7.a.b\n\n"),
         (commands.start_new_gateways("external"), b"api sofia profile external startgw _all_\n\n"),
+        (commands.register_gateway("external", "7.a.b"), b"api sofia profile external register 7.a.b\n\n"),
         (commands.kill_gateway("external", "7.a.b"), b"api sofia profile external killgw 7.a.b\n\n"),
         (commands.bgapi("status", "", UUID), f"bgapi status\nJob-UUID: {UUID}\n\n".encode()),
         (

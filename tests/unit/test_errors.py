@@ -84,6 +84,7 @@ def test_no_http_status_for_what_is_not_in_the_tree() -> None:
         (errors.InvalidDocument, 422),
         (errors.Unauthorized, 401),
         (errors.StaleGeneration, 409),
+        (errors.RemovalHeld, 409),
         (errors.BodyTooLarge, 413),
         (errors.TooManyRequests, 429),
         (errors.CommandRefused, 502),

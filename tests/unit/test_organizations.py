@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from fscontrol.errors import NotFound, StaleGeneration, StoreError
+from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.organizations import Organizations, next_generation, same_content
@@ -23,6 +24,8 @@ class Shelf:
     def __init__(self) -> None:
         self.stored: dict[str, Organization] = {}
         self.refuse = 0
+        self.owned: dict[str, dict[str, GatewayKey]] = {}
+        self.noted: dict[tuple[str, str], bool] = {}
 
     def organization(self, key: str) -> Organization | None:
         gevent.sleep(0)
@@ -40,6 +43,12 @@ class Shelf:
             return False
         self.stored[organization.key] = organization
         return True
+
+    def ledger(self, node: str) -> dict[str, GatewayKey]:
+        return self.owned.get(node, {})
+
+    def put_applied(self, node: str, key: str, applied: Organization | None) -> None:
+        self.noted[node, key] = applied is not None and applied.forced and not applied.trunks
 
     def delete_organization(self, key: str) -> bool:
         return self.stored.pop(key, None) is not None
@@ -197,3 +206,30 @@ def test_on_a_real_store(tmp_path: Path) -> None:
         assert organizations.get("7").generation == 10
     finally:
         store.close()
+
+
+def test_force_is_kept_with_the_content_it_was_given_for() -> None:
+    shelf = Shelf()
+    organizations, woken = service(shelf)
+    organizations.replace(push("one"))
+    assert not shelf.stored["7"].forced
+    forced = organizations.replace(push("one"), force=True)
+    assert (forced.changed, forced.organization.generation, shelf.stored["7"].forced) == (False, 1, True)
+    assert organizations.replace(push("one")).organization.forced, "its repetition asks for nothing new"
+    assert not organizations.replace(push("two")).organization.forced
+    assert organizations.decide(push("two"), force=True).organization.forced
+    assert woken == ["7"] * 4
+
+
+def test_a_forced_delete_notes_where_everything_may_go() -> None:
+    shelf = Shelf()
+    organizations, woken = service(shelf)
+    with pytest.raises(NotFound):
+        organizations.delete("7", force_on=["fs1"])
+    organizations.replace(push())
+    organizations.delete("7", force_on=["fs1", "fs2"])
+    assert shelf.noted == {("fs1", "7"): True, ("fs2", "7"): True}
+    assert not shelf.stored
+    shelf.owned["fs2"] = {"g": GatewayKey("7", "t")}
+    organizations.delete("7", force_on=["fs1", "fs2"])
+    assert woken == ["7"] * 3, "gateways that were held back may be forced away later"

@@ -10,8 +10,9 @@ import pytest
 from fscontrol.esl.event import Event
 from fscontrol.esl.frames import FrameReader
 from fscontrol.model.registration import GatewayState, Registration
-from fscontrol.sofia.registrations import Registrations, after_event
+from fscontrol.sofia.registrations import Registrations, sighting_of_event
 from fscontrol.sofia.status import GatewayStatus, parse_gateways
+from fscontrol.sofia.timeline import after
 from tests.conftest import CAPTURES
 
 
@@ -98,7 +99,8 @@ def test_a_healthy_refresh_is_no_outage() -> None:
         registrations.take_event("fs1", state("g", word, Ping_Status="UP"))
         assert known(registrations).status == "UP"
         assert known(registrations).detail == "200 OK"
-        assert known(registrations).state.value == word
+        assert known(registrations).state is GatewayState.REGED
+        assert known(registrations).refreshing is (word != "REGED")
 
 
 def test_since_is_when_the_state_began() -> None:
@@ -168,12 +170,13 @@ def test_nodes_are_kept_apart_and_in_order() -> None:
     ],
 )
 def test_the_carriers_answer(headers: dict[str, str], expected: tuple[int | None, str]) -> None:
-    registration = after_event(None, "fs1", state("g", "FAILED", **headers), 1.0)
+    seen = sighting_of_event(state("g", "FAILED", **headers), 1.0)
+    registration = after(None, "fs1", "g", seen)
     assert (registration.sip_status, registration.phrase) == expected
 
 
 def test_a_word_we_do_not_know_is_unknown() -> None:
-    assert after_event(None, "fs1", state("g", "NEW"), 1.0).state is GatewayState.UNKNOWN
+    assert sighting_of_event(state("g", "NEW"), 1.0).state is GatewayState.UNKNOWN
 
 
 def test_other_events_change_nothing() -> None:
@@ -188,3 +191,38 @@ def test_other_events_change_nothing() -> None:
 def test_the_captures_are_there() -> None:
     assert len(events("events.plain")) == len(events("events.json")) == 44
     assert Path(CAPTURES / "gateways" / "xmlstatus-all.xml").is_file()
+
+
+def test_when_it_was_last_bound_outlives_a_failed_refresh() -> None:
+    registrations = board()
+    registrations.take_event("fs1", state("g", "TRYING"))
+    assert known(registrations).bound_at is None
+    registrations.take_event("fs1", state("g", "REGED"))
+    bound = known(registrations).bound_at
+    assert bound == known(registrations).since
+    for word in ("UNREGED", "TRYING", "FAILED", "FAIL_WAIT"):
+        registrations.take_event("fs1", state("g", word))
+        assert known(registrations).bound_at == bound
+    registrations.take_event("fs1", state("g", "REGED"))
+    assert (known(registrations).bound_at or 0) > (bound or 0)
+
+
+def test_a_snapshot_does_not_undo_what_an_event_told_since_it_was_asked_for() -> None:
+    registrations = board()
+    registrations.take_event("fs1", state("g", "TRYING"))
+    asked_at = registrations.now()
+    registrations.take_event("fs1", state("g", "REGED"))
+    late = GatewayStatus("g", "external", GatewayState.TRYING, "DOWN")
+    assert registrations.take_snapshot("fs1", [late], asked_at)["g"].state is GatewayState.REGED
+    assert registrations.take_status("fs1", late, asked_at).state is GatewayState.REGED
+    registrations.take_snapshot("fs1", [late], registrations.now())
+    assert known(registrations).state is GatewayState.TRYING
+
+
+def test_a_snapshot_does_not_end_a_refresh_that_began_since_it_was_asked_for() -> None:
+    registrations = board()
+    registrations.take_event("fs1", state("g", "REGED", Ping_Status="UP"))
+    asked_at = registrations.now()
+    registrations.take_event("fs1", state("g", "TRYING", Ping_Status="UP"))
+    late = GatewayStatus("g", "external", GatewayState.REGED, "UP")
+    assert registrations.take_snapshot("fs1", [late], asked_at)["g"].is_on_the_way

@@ -8,9 +8,12 @@ import pytest
 from pydantic import SecretStr
 
 from fscontrol.errors import ConfigurationError
+from fscontrol.model.delivery import Delivery
 from fscontrol.settings import Endpoint, NodeAddress, Settings, load, require_safe
 
 SAFE = {"SIP_BRIDGE_API_KEY": "a-long-random-key-of-tests", "FSCONTROL_ESL_PASSWORD": "esl-of-tests"}
+OVER_HTTP = {"FSCONTROL_DELIVERY": "xml_curl", "FSCONTROL_XML_CURL_PASSWORD": "a-password-of-16"}
+OVER_TLS = {**OVER_HTTP, "FSCONTROL_XML_CURL_URL": "https://c.example.com/freeswitch/xml"}
 CANARY = "canary-9f2c71"
 
 # variable, value, field, what the field becomes
@@ -31,8 +34,28 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_ESL_PASSWORD", " p ", "esl_password", SecretStr(" p ")),
     ("FSCONTROL_STORE_URL", "redis://127.0.0.1/1", "store_url", "redis://127.0.0.1/1"),
     ("FSCONTROL_CONFIG_DIR", "x/y", "config_dir", Path("x/y")),
+    (
+        "FSCONTROL_DELIVERY",
+        "fs2=files, xml_curl",
+        "delivery",
+        (("", Delivery.XML_CURL), ("fs2", Delivery.FILES)),
+    ),
+    ("FSCONTROL_XML_CURL_URL", "https://c.example.com/x/", "xml_curl_url", "https://c.example.com/x"),
+    ("FSCONTROL_XML_CURL_PASSWORD", "xp", "xml_curl_password", SecretStr("xp")),
+    ("FSCONTROL_XML_CURL_CA", "/etc/ca.pem", "xml_curl_ca", "/etc/ca.pem"),
+    ("FSCONTROL_XML_CURL_CERT", "/etc/c.pem", "xml_curl_cert", "/etc/c.pem"),
+    ("FSCONTROL_XML_CURL_KEY", "/etc/k.pem", "xml_curl_key", "/etc/k.pem"),
     ("FSCONTROL_BACKEND_URL", "https://b.example.com/", "backend_url", "https://b.example.com"),
     ("FSCONTROL_STREAM_URL", "wss://b/{call_sid}", "stream_url", "wss://b/{call_sid}"),
+    ("FSCONTROL_MEDIA_DRIVER", "audio_stream", "media_driver", "audio_stream"),
+    ("FSCONTROL_ASSISTANT_SIP_URI", "sip:{assistant_id}@h", "assistant_sip_uri", "sip:{assistant_id}@h"),
+    (
+        "FSCONTROL_ASSISTANT_HOSTS",
+        "Ai.example, *.b.example",
+        "assistant_hosts",
+        ("ai.example", "*.b.example"),
+    ),
+    ("FSCONTROL_WHEN_ASSISTANT_LOST", "play:sorry.wav", "when_assistant_lost", "play:sorry.wav"),
     ("FSCONTROL_BACKEND_KEY", "bk", "backend_key", SecretStr("bk")),
     ("FSCONTROL_BACKEND_SECRET", "bs", "backend_secret", SecretStr("bs")),
     ("FSCONTROL_BACKEND_TIMEOUT_SECONDS", "3", "backend_timeout_seconds", 3.0),
@@ -44,6 +67,9 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_SECRET_KEY", "k1,k2", "secret_key", SecretStr("k1,k2")),
     ("FSCONTROL_APPLY_TIMEOUT_SECONDS", "0.5", "apply_timeout_seconds", 0.5),
     ("FSCONTROL_RECONCILE_SECONDS", "7", "reconcile_seconds", 7.0),
+    ("FSCONTROL_REGISTER_SECONDS", "3", "register_seconds", 3.0),
+    ("FSCONTROL_MOST_REMOVED_SHARE", "0.25", "most_removed_share", 0.25),
+    ("FSCONTROL_LEASE_SECONDS", "3", "lease_seconds", 3.0),
     ("FSCONTROL_ESL_TIMEOUT_SECONDS", "1.5", "esl_timeout_seconds", 1.5),
     ("FSCONTROL_DECISION_TIMEOUT_SECONDS", "2", "decision_timeout_seconds", 2.0),
     ("FSCONTROL_MAX_CALLS_DECIDING", "3", "max_calls_deciding", 3),
@@ -102,12 +128,24 @@ def test_a_variable_is_read(variable: str, value: str, field: str, expected: obj
         ("FSCONTROL_STORE_URL", "postgres://x"),
         ("FSCONTROL_STORE_URL", "sqlite://x"),
         ("FSCONTROL_STORE_URL", "sqlite:///"),
+        ("FSCONTROL_DELIVERY", "http"),
+        ("FSCONTROL_DELIVERY", "FILES"),
+        ("FSCONTROL_DELIVERY", "fs1=xml_curl,fs1=files"),
+        ("FSCONTROL_DELIVERY", "files,xml_curl"),
+        ("FSCONTROL_DELIVERY", "=files"),
+        ("FSCONTROL_DELIVERY", "fs1="),
+        ("FSCONTROL_DELIVERY", ","),
+        ("FSCONTROL_XML_CURL_URL", "file:///etc/passwd"),
+        ("FSCONTROL_XML_CURL_PASSWORD", "with space"),
         ("FSCONTROL_BACKEND_URL", "ftp://x"),
         ("FSCONTROL_BACKEND_URL", "x"),
         ("FSCONTROL_BACKEND_URL", "http://"),
         ("FSCONTROL_STREAM_URL", "https://x"),
         ("FSCONTROL_APPLY_TIMEOUT_SECONDS", "0"),
         ("FSCONTROL_APPLY_TIMEOUT_SECONDS", "301"),
+        ("FSCONTROL_REGISTER_SECONDS", "0"),
+        ("FSCONTROL_MOST_REMOVED_SHARE", "1.1"),
+        ("FSCONTROL_MOST_REMOVED_SHARE", "-0.1"),
         ("FSCONTROL_RECONCILE_SECONDS", "soon"),
         ("FSCONTROL_RECONCILE_SECONDS", "nan"),
         ("FSCONTROL_ESL_TIMEOUT_SECONDS", "-1"),
@@ -200,6 +238,16 @@ def test_safe_settings_are_safe() -> None:
         ({"FSCONTROL_EXTERNAL_IP": "host.example.com"}, "FSCONTROL_EXTERNAL_IP"),
         ({"FSCONTROL_STORE_URL": "redis://127.0.0.1"}, "FSCONTROL_SECRET_KEY is not set"),
         ({"FSCONTROL_STORE_URL": "rediss://127.0.0.1"}, "FSCONTROL_SECRET_KEY is not set"),
+        ({"FSCONTROL_DELIVERY": "fs9=files"}, "FSCONTROL_DELIVERY names 'fs9'"),
+        ({"FSCONTROL_DELIVERY": "xml_curl"}, "FSCONTROL_XML_CURL_PASSWORD needs at least 16"),
+        (
+            {**OVER_HTTP, "FSCONTROL_XML_CURL_PASSWORD": "only-15-letters"},
+            "FSCONTROL_XML_CURL_PASSWORD needs",
+        ),
+        ({**OVER_HTTP, "FSCONTROL_HTTP": "0.0.0.0:80"}, "FSCONTROL_XML_CURL_URL is not set"),
+        ({**OVER_TLS, "FSCONTROL_XML_CURL_CERT": "/c"}, "FSCONTROL_XML_CURL_CERT and FSCONTROL_XML_CURL_KEY"),
+        ({**OVER_TLS, "FSCONTROL_XML_CURL_KEY": "/k"}, "FSCONTROL_XML_CURL_CERT and FSCONTROL_XML_CURL_KEY"),
+        ({**OVER_HTTP, "FSCONTROL_XML_CURL_CA": "/ca"}, "FSCONTROL_XML_CURL_URL must be https://"),
     ],
 )
 def test_a_contradiction_is_named(changes: dict[str, str], named: str) -> None:
@@ -255,6 +303,20 @@ def test_the_public_password_is_taken_on_loopback(node: str) -> None:
     )
 
 
+@pytest.mark.parametrize("more", [{}, {"FSCONTROL_XML_CURL_CERT": "/c", "FSCONTROL_XML_CURL_KEY": "/k"}])
+def test_a_node_may_ask_over_http(more: dict[str, str]) -> None:
+    nodes = {"FSCONTROL_NODES": "a=127.0.0.1,b=127.0.0.2", "FSCONTROL_DELIVERY": "b=xml_curl"}
+    settings = load({**SAFE, **OVER_TLS, **nodes, **more}, None)
+    require_safe(settings)
+    assert settings.xml_curl_nodes == ("b",)
+    assert settings.delivery_of("a") is Delivery.FILES
+
+
+def test_a_node_asks_where_the_api_listens_unless_told_otherwise() -> None:
+    assert load(OVER_HTTP, None).xml_curl_address == "http://127.0.0.1:8080/freeswitch/xml"
+    assert load(OVER_TLS, None).xml_curl_address == "https://c.example.com/freeswitch/xml"
+
+
 def test_secrets_are_never_shown() -> None:
     given = {
         "SIP_BRIDGE_API_KEY": CANARY,
@@ -262,6 +324,9 @@ def test_secrets_are_never_shown() -> None:
         "FSCONTROL_SECRET_KEY": CANARY,
         "FSCONTROL_BACKEND_KEY": CANARY,
         "FSCONTROL_BACKEND_SECRET": CANARY,
+        "FSCONTROL_XML_CURL_PASSWORD": CANARY,
+        "FSCONTROL_XML_CURL_URL": f"https://u:{CANARY}@c.example.com",
+        "FSCONTROL_DELIVERY": "xml_curl",
         "FSCONTROL_STORE_URL": f"redis://:{CANARY}@127.0.0.1/0",
         "FSCONTROL_BACKEND_URL": f"https://u:{CANARY}@b.example.com",
         "FSCONTROL_STREAM_URL": f"wss://b.example.com/?token={CANARY}",

@@ -17,6 +17,7 @@ from fscontrol.calls.sources import QUESTIONS_AT_ONCE, TrunkSources
 from fscontrol.errors import StoreError
 from fscontrol.model.gateway import gateways_of
 from fscontrol.model.organization import Organization
+from fscontrol.store.base import NodeResult
 from tests.unit.test_admission import gateway_event, net
 from tests.waiting import eventually
 
@@ -32,6 +33,8 @@ class Shelf:
         self.gate: Flag | None = None
         self.read: list[str] = []
         self.fails = False
+        self.results: list[NodeResult] = []
+        self.in_force: dict[str, Organization] = {}
 
     def fingerprint_key(self) -> bytes:
         return KEY
@@ -47,6 +50,12 @@ class Shelf:
         if self.gate is not None:
             self.gate.wait()
         return found
+
+    def node_results(self, _key: str) -> list[NodeResult]:
+        return self.results
+
+    def applied(self, key: str) -> dict[str, Organization]:
+        return {"fs1": self.in_force[key]} if key in self.in_force else {}
 
     def put(self, key: str, *trunks: dict[str, object]) -> None:
         self.stored[key] = Organization.model_validate(
@@ -330,3 +339,32 @@ def test_a_listener_is_told_after_the_table_is_new(world: World) -> None:
     world.sources.on_change(look)
     world.push("7", {"gateway": "192.0.2.1"})
     assert seen == [["7"]]
+
+
+def old_and_new(world: World, **new: object) -> str:
+    """A trunk that moved to another host, its old form in force on a node; the old gateway's name."""
+    world.shelf.put("7", {"gateway": "192.0.2.1", **REGISTERING})
+    old = gateway_of(world, "7")
+    world.shelf.in_force["7"] = world.shelf.stored["7"]
+    world.shelf.results = [NodeResult(node="fs1", generation=1, status="refused", applied_generation=-1)]
+    world.push("7", {"gateway": "192.0.2.2", **REGISTERING, **new})
+    return old
+
+
+def test_an_old_form_of_a_trunk_counts_while_its_gateways_stand_in(world: World) -> None:
+    old = old_and_new(world)
+    world.sources.take_gateway_event("fs1", gateway_event(old, "REGED", "198.51.100.7"))
+    everything = ("192.0.2.1", "192.0.2.2", "198.51.100.7")
+    assert [world.owners(ip) for ip in everything] == [["7"]] * 3
+    world.shelf.results = [NodeResult(node="fs1", generation=0, status="converged", applied_generation=0)]
+    world.sources.applied("7")
+    assert [world.owners(ip) for ip in everything] == [[], ["7"], []]
+    read = len(world.shelf.read)
+    world.sources.applied("7")
+    assert len(world.shelf.read) == read, "nothing stands in any more"
+
+
+def test_an_old_form_does_not_widen_what_a_trunk_says_itself(world: World) -> None:
+    old = old_and_new(world, allowed_addresses=["203.0.113.5"])
+    world.sources.take_gateway_event("fs1", gateway_event(old, "REGED", "198.51.100.7"))
+    assert [world.owners(ip) for ip in ("192.0.2.1", "198.51.100.7", "203.0.113.5")] == [[], [], ["7"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fscontrol.errors import CommandRefused
@@ -11,12 +13,17 @@ from fscontrol.sofia.status import (
     parse_gateway,
     parse_gateways,
     require_marked,
+    require_registering,
     require_started,
 )
 from tests.conftest import CAPTURES
 
 ALL = (CAPTURES / "gateways" / "xmlstatus-all.xml").read_text()
 ONE = (CAPTURES / "gateways" / "xmlstatus-one.xml").read_text()
+
+REGISTERED = GatewayStatus(
+    "org7.registered", "external", GatewayState.REGED, "UP", expiry=60, uptime=34.058928
+)
 
 
 def reply(name: str) -> str:
@@ -28,14 +35,19 @@ def test_all_gateways() -> None:
     found = parse_gateways(ALL)
     assert len(found) == ALL.count("<gateway>") == 8
     assert {status.profile for status in found.values()} == {"external"}
-    assert found["org7.registered"] == GatewayStatus("org7.registered", "external", GatewayState.REGED, "UP")
+    assert found["org7.registered"] == replace(REGISTERED, uptime=34.053433)
+    assert {name: status.retry_in for name, status in found.items() if status.retry_in is not None} == {
+        "org7.silent": 0,
+        "org7.badpassword": 7,
+    }
+    assert found["org7.forbidden"].uptime is None
     assert found["org7.ip-auth"].state is GatewayState.NOREG
     assert all(name == status.name for name, status in found.items())
     assert GatewayState.UNKNOWN not in {status.state for status in found.values()}
 
 
 def test_one_gateway() -> None:
-    assert parse_gateway(ONE) == GatewayStatus("org7.registered", "external", GatewayState.REGED, "UP")
+    assert parse_gateway(ONE) == REGISTERED
 
 
 def test_an_unknown_gateway() -> None:
@@ -148,3 +160,32 @@ def test_marked() -> None:
 def test_not_marked(text: str) -> None:
     with pytest.raises(CommandRefused):
         require_marked(text)
+
+
+@pytest.mark.parametrize(
+    ("retry", "seconds"), [("9s", 9), ("0s", 0), ("NEVER", None), ("", None), ("-1s", None), ("²s", None)]
+)
+def test_the_next_try(retry: str, seconds: int | None) -> None:
+    status = parse_gateway(ONE.replace("  </gateway>", f"    <retry>{retry}</retry>\n  </gateway>"))
+    assert status is not None
+    assert status.retry_in == seconds
+
+
+def test_registering() -> None:
+    require_registering("+OK\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Invalid gateway!\n",
+        "No gateway name provided!\n",
+        "-ERR NOREG gateway [g] can't be registered!\n",
+        "+OK gateway marked for deletion.\n",
+        reply("api-sofia-unknown-profile"),
+    ],
+)
+def test_not_registering(text: str) -> None:
+    with pytest.raises(CommandRefused):
+        require_registering(text)

@@ -1,4 +1,4 @@
-"""The audio stream's messages, its playout and its URL, without a socket."""
+"""The audio stream's messages, and its playout, without a socket."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fscontrol.errors import ConfigurationError, StreamProtocolError
+from fscontrol.errors import StreamProtocolError
 from fscontrol.media import g711, twilio
 from fscontrol.media.playout import FRAME_BYTES, SILENCE, Playout
-from fscontrol.media.stream_url import check_template, stream_url
 from fscontrol.media.twilio import Clear, Mark, Media, Received, Unknown
-from fscontrol.model.call import CallRecord
 
 
 def stream() -> twilio.Stream:
@@ -160,38 +158,3 @@ def test_g711_is_near_enough_to_what_went_in() -> None:
         )
     )
     assert g711.to_ulaw(b"\0\0\0") == b"\xff"
-
-
-RECORD = CallRecord(
-    call_sid="sip-1", direction="inbound", to_number="+1555", from_number="a&b=c/../#?", organization_id=7
-)
-
-
-@pytest.mark.parametrize(
-    ("template", "url"),
-    [
-        ("wss://h/streams?call={call_sid}", "wss://h/streams?call=sip-1"),
-        ("ws://h/{to_number}/{from_number}", "ws://h/%2B1555/a%26b%3Dc%2F..%2F%23%3F"),
-        ("ws://h/{organization_id}/{assistant_id}", "ws://h/7/"),
-    ],
-)
-def test_stream_url(template: str, url: str) -> None:
-    check_template(template)
-    assert stream_url(template, RECORD) == url
-
-
-@pytest.mark.parametrize(
-    "template",
-    [
-        "http://h/x",
-        "ws:///x",
-        "wss://{to_number}/x",
-        "ws://h/{nobody}",
-        "ws://h/{call_sid",
-        "ws://h/{}",
-        "ws://h/{call_sid.__class__}",
-    ],
-)
-def test_a_template_that_could_not_be_used(template: str) -> None:
-    with pytest.raises(ConfigurationError):
-        check_template(template)

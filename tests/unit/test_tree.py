@@ -10,7 +10,7 @@ from lxml import etree
 from pydantic import SecretStr
 
 from fscontrol.errors import ConfigurationError, RenderError
-from fscontrol.sofia.tree import NodeConfig, render_tree
+from fscontrol.sofia.tree import NodeConfig, XmlCurl, render_tree
 
 NODE = NodeConfig(
     node="fs1",
@@ -214,3 +214,73 @@ def test_every_call_goes_to_the_call_socket_and_is_refused_when_nobody_decides()
 
 def test_the_media_timeout_is_in_milliseconds() -> None:
     assert 'data="media_timeout=60000"' in render_tree(replace(NODE, media_timeout_seconds=60))["vars.xml"]
+
+
+OVER_HTTP = replace(
+    NODE, xml_curl=XmlCurl("http://192.0.2.7:8080/freeswitch/xml", SecretStr("only-here-9d1c"))
+)
+OVER_TLS = XmlCurl(
+    "https://192.0.2.7/freeswitch/xml", SecretStr("p"), ca="/tls/ca.pem", cert="/tls/c.pem", key="/tls/k.pem"
+)
+
+
+def test_a_node_of_files_has_neither_the_module_nor_its_configuration() -> None:
+    assert not [text for text in render_tree(NODE).values() if "xml_curl" in text or "fscontrol_live" in text]
+
+
+def test_a_node_over_http_asks_with_a_deadline_and_proves_itself() -> None:
+    tree = render_tree(OVER_HTTP)
+    assert set(tree) - set(render_tree(NODE)) == {
+        "autoload_configs/xml_curl.conf.xml",
+        "sip_profiles/external-over-http/none.xml",
+    }
+    assert parameters(tree["autoload_configs/xml_curl.conf.xml"]) == {
+        "gateway-url": "http://192.0.2.7:8080/freeswitch/xml",
+        "gateway-credentials": "fs1:only-here-9d1c",
+        "auth-scheme": "=basic",
+        "method": "POST",
+        "timeout": "3",
+        "response-max-bytes": str(64 << 20),
+    }
+    assert [path for path, text in tree.items() if "only-here-9d1c" in text] == [
+        "autoload_configs/xml_curl.conf.xml"
+    ]
+    modules = [
+        str(m.get("module"))
+        for m in etree.fromstring(tree["autoload_configs/modules.conf.xml"].encode()).iter("load")
+    ]
+    assert modules[-3:] == ["mod_sofia", "mod_xml_curl", "mod_event_socket"]
+
+
+def test_the_gateway_files_stay_in_the_tree_until_we_say_that_we_serve() -> None:
+    assert 'data="external$${fscontrol_live}/*.xml"' in render_tree(OVER_HTTP)["sip_profiles/external.xml"]
+
+
+def test_over_tls_the_certificate_is_checked_and_ours_presented() -> None:
+    found = parameters(render_tree(replace(NODE, xml_curl=OVER_TLS))["autoload_configs/xml_curl.conf.xml"])
+    assert {name: value for name, value in found.items() if "ssl" in name or "cacert" in name} == {
+        "enable-cacert-check": "true",
+        "enable-ssl-verifyhost": "true",
+        "ssl-cacert-file": "/tls/ca.pem",
+        "ssl-cert-path": "/tls/c.pem",
+        "ssl-key-path": "/tls/k.pem",
+    }
+
+
+@pytest.mark.parametrize("url", ["", "file:/etc/passwd", "http://h/?file:/etc/passwd", "ftp://h"])
+def test_a_url_that_mod_xml_curl_would_read_as_a_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="xml_curl"):
+        render_tree(replace(NODE, xml_curl=XmlCurl(url, SecretStr("p"))))
+
+
+@pytest.mark.parametrize(("node", "password"), [("a:b", "p"), ("fs1", "")])
+def test_credentials_that_would_be_read_otherwise_are_refused(node: str, password: str) -> None:
+    with pytest.raises(ConfigurationError, match="xml_curl"):
+        render_tree(replace(NODE, node=node, xml_curl=XmlCurl("http://h", SecretStr(password))))
+
+
+@pytest.mark.parametrize("value", ["$${local_ip_v4}", 'a"/><X-PRE', "<include>"])
+def test_what_stands_in_the_questions_address_arrives_as_it_was(value: str) -> None:
+    tree = render_tree(replace(NODE, xml_curl=XmlCurl(f"http://h/{value}", SecretStr(value))))
+    found = parameters(tree["autoload_configs/xml_curl.conf.xml"])
+    assert (found["gateway-url"], found["gateway-credentials"]) == (f"http://h/{value}", f"fs1:{value}")

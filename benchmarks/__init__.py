@@ -1,0 +1,1 @@
+"""Measurements of what a core carries, repeated and beside a bound; `scripts/bench` runs them."""

@@ -1,0 +1,142 @@
+"""A control plane and a FreeSWITCH of their own to push to: two processes, watched from outside."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from fscontrol import settings as configuration
+from fscontrol.cli.freeswitch_config import node_config
+from fscontrol.esl import commands
+from fscontrol.esl.client import NodeClient
+from fscontrol.simulator.freeswitch_process import FreeswitchProcess
+from fscontrol.sofia.acl import open_wall
+
+KEY = "benchmark-key-0123456789"
+HOST = "127.0.0.1"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Subject:
+    """Started on entering, ended on leaving; everything it writes is below `work`."""
+
+    def __init__(self, program: str, delivery: str, work: Path) -> None:
+        self._work = work
+        self._environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "SIP_BRIDGE_API_KEY": KEY,
+            "FSCONTROL_HTTP": f"{HOST}:{_free()}",
+            "FSCONTROL_CALL_SOCKET": f"{HOST}:{_free()}",
+            "FSCONTROL_NODES": f"fs1={HOST}:{_free()}",
+            "FSCONTROL_ESL_PASSWORD": "benchmark-esl-password",
+            "FSCONTROL_SIP_PORT": str(_free()),
+            "FSCONTROL_STORE_URL": f"sqlite:///{work}/fscontrol.db",
+            "FSCONTROL_CONFIG_DIR": str(work / "conf"),
+            "FSCONTROL_APPLY_TIMEOUT_SECONDS": "120",
+            "FSCONTROL_MAX_BODY_BYTES": str(64 << 20),
+            "FSCONTROL_DELIVERY": delivery,
+            "FSCONTROL_XML_CURL_PASSWORD": "benchmark-xml-password",
+            "FSCONTROL_LOG_LEVEL": "WARNING",
+        }
+        self._settings = configuration.load(self._environment, None)
+        self._freeswitch = FreeswitchProcess(
+            program, node_config(self._settings, self._settings.nodes[0]), work
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._node = NodeClient(self._settings.nodes[0], self._settings.esl_password, 60.0, random.random)
+
+    def __enter__(self) -> Self:
+        open_wall(self._work / "conf")
+        self._freeswitch.start(60.0)
+        with (self._work / "serve.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fscontrol", "serve"],
+                env=self._environment, cwd=self._work, stdout=log, stderr=log,
+            )  # fmt: skip
+        self._node.start()
+        until = time.monotonic() + 30
+        while not self._is_ready():
+            if time.monotonic() > until:
+                raise TimeoutError((self._work / "serve.log").read_text())
+            time.sleep(0.1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._node.stop()
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+        self._freeswitch.stop()
+
+    def push(self, organization: int, trunks: list[dict[str, object]]) -> tuple[float, float]:
+        """Seconds until the answer, and seconds of the control plane's CPU (FreeSWITCH's own not counted)."""
+        cpu, began = self._cpu(), time.perf_counter()
+        answer = self._ask(
+            "POST", "/api/sync-organization", {"organization_id": organization, "trunks": trunks}
+        )
+        took = time.perf_counter() - began
+        if answer.status_code != 200:
+            raise RuntimeError(f"{answer.status_code}: {answer.text[:300]}")
+        return took, self._cpu() - cpu
+
+    def startgw(self) -> float:
+        """Seconds of one `startgw` of a name that is nowhere: the reload, the question and the reading of an answer."""
+        began = time.perf_counter()
+        self._node.request(commands.start_gateway("external", "nobody"))
+        return time.perf_counter() - began
+
+    def resident_mb(self) -> float:
+        """The control plane's memory, in megabytes."""
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+    @property
+    def _pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process.pid
+
+    def _cpu(self) -> float:
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def _ask(self, method: str, path: str, body: object = None) -> requests.Response:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return requests.request(
+            method, f"http://{self._settings.http}{path}", json=body, headers=headers, timeout=180
+        )
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._node.connected and self._ask("GET", "/readyz").status_code == 200
+        except requests.ConnectionError:
+            return False
+
+
+def trunks(count: int, changed: int = 0) -> list[dict[str, Any]]:
+    """`count` trunks that do not register; `changed` tells one version of the first from another."""
+    ports = [20_000 + n for n in range(count)]
+    if changed:
+        ports[0] = 30_000 + changed
+    return [
+        {"id": f"{n:08d}", "name": f"{n:08d}", "gateway": f"{HOST}:{port}", "register": False}
+        for n, port in enumerate(ports)
+    ]
+
+
+def _free() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

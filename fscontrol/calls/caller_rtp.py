@@ -1,0 +1,42 @@
+"""What FreeSWITCH says of a caller's RTP when the call is over; pure.
+
+Source: `rtp_audio_*` of CHANNEL_HANGUP_COMPLETE (FREESWITCH.md §6); CHANNEL_HANGUP has none of it. Owns: what the names
+mean. Refuses: a score for a call of which no packet came; FreeSWITCH would call it perfect.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fscontrol.esl.event import Event
+from fscontrol.model.call import RtpFigures
+
+
+def mos_of(event: Event) -> float | None:
+    """The mean opinion score of what the caller sent; None when nothing came."""
+    return _number(event, "in_mos") if _number(event, "in_packet_count") else None
+
+
+def rtp_figures(event: Event) -> RtpFigures | None:
+    """The figures; None for a call without RTP."""
+    if event.variable("rtp_audio_in_packet_count") is None:
+        return None
+    return RtpFigures(
+        packets_in=int(_number(event, "in_packet_count")),
+        packets_out=int(_number(event, "out_packet_count")),
+        # FreeSWITCH adds the gaps in the sequence numbers to its flaws (switch_rtp.c), and nothing else.
+        packets_lost=int(_number(event, "in_flaw_total")),
+        packets_missing=int(_number(event, "in_skip_packet_count")),
+        loss_percent=_number(event, "in_jitter_loss_rate"),
+        jitter_ms=round(math.sqrt(max(0.0, _number(event, "in_jitter_max_variance"))), 2),
+        quality_percent=_number(event, "in_quality_percentage"),
+    )
+
+
+def _number(event: Event, name: str) -> float:
+    """A figure; 0 for what is not there or no number."""
+    try:
+        value = float(event.variable(f"rtp_audio_{name}") or "0")
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0

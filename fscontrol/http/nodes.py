@@ -1,0 +1,56 @@
+"""`/api/nodes`: every FreeSWITCH, who steers it, and draining one before it is taken away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from fscontrol.calls.draining import Draining
+from fscontrol.esl.client import NodeClient
+from fscontrol.esl.lease import Leases
+from fscontrol.esl.nodes import Nodes
+from fscontrol.store.base import Store
+
+_DRAINED = "takes no new calls (503); its registrations stay, so that what is bound to it alone is not lost"
+
+
+def door(nodes: Nodes, leases: Leases, draining: Draining, store: Store) -> Blueprint:
+    """The blueprint."""
+    routes = Blueprint("nodes", __name__)
+
+    @routes.get("/api/nodes")
+    def list_nodes() -> Response:
+        return jsonify({"items": [view(node) for node in nodes]})
+
+    @routes.post("/api/nodes/<name>/drain")
+    def drain(name: str) -> Response:
+        node = nodes[name]
+        draining.put(name, drained=True)
+        shown = view(node)
+        message = f"{name} {_DRAINED}; {shown['calls']} call(s) left"
+        return jsonify({"success": True, "message": message, "node": shown})
+
+    @routes.post("/api/nodes/<name>/undrain")
+    def undrain(name: str) -> Response:
+        node = nodes[name]
+        draining.put(name, drained=False)
+        return jsonify({"success": True, "message": f"{name} takes calls again", "node": view(node)})
+
+    def view(node: NodeClient) -> dict[str, Any]:
+        lease = leases[node.name].current()
+        calls = len(store.unfinished_calls(node.name))
+        taking = "active" if node.name not in store.drained_nodes() else "draining" if calls else "drained"
+        return {
+            "node": node.name,
+            "connected": node.connected,
+            "since": node.since,
+            "detail": node.last_error or None,
+            "holder": lease.holder if lease else None,
+            "is_ours": leases[node.name].held,
+            "state": taking,
+            "calls": calls,
+            "gateways": len(store.ledger(node.name)),
+        }
+
+    return routes

@@ -1,0 +1,113 @@
+"""The assistants' side of the house, put together from the settings; the composition root asks for it once.
+
+Owns: which drivers there are, and which events go to which. Refuses: rules of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.sources import TrunkSources
+from fscontrol.esl.client import NodeClient
+from fscontrol.esl.event import Event
+from fscontrol.esl.nodes import Nodes
+from fscontrol.media.choice import MediaDefaults
+from fscontrol.media.drivers import Drivers
+from fscontrol.media.driving import Lost, MediaDriver, Note
+from fscontrol.media.modules import ModuleAssistants
+from fscontrol.media.relay import Relay
+from fscontrol.media.sip_assistant import SipAssistants
+from fscontrol.media.stream import Deadlines
+from fscontrol.model.assistant_media import AssistantMedia, Driver, WhenLost
+from fscontrol.model.call import CallRecord, MediaFigures
+from fscontrol.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Assistants:
+    """Everything that carries audio."""
+
+    drivers: Drivers
+    relay: Relay
+    modules: tuple[ModuleAssistants, ...]
+
+    def start(self) -> None:
+        """Begin keeping time."""
+        self.relay.start()
+
+    def stop(self) -> None:
+        """End the streams; the calls stay parked in FreeSWITCH."""
+        self.relay.stop()
+
+    def follow(self, node: NodeClient, is_ours: Callable[[str], bool]) -> None:
+        """Take the events of a node that concern them; `hung_up` is for its CHANNEL_HANGUP_COMPLETE.
+
+        Only while it is ours to steer does a call get its assistant from us.
+        """
+
+        def while_ours(handler: Callable[[NodeClient, Event], None]) -> Callable[[Event], None]:
+            return lambda event: handler(node, event) if is_ours(node.name) else None
+
+        node.on_event("CHANNEL_PARK", while_ours(self.drivers.parked))
+        node.on_event("CHANNEL_UNPARK", self.relay.unparked)
+        node.on_event("DTMF", self.relay.dtmf)
+        node.on_event("CHANNEL_UNHOLD", while_ours(self._unheld))
+        for module in self.modules:
+            module.follow(node, is_ours)
+
+    def leave(self, node: str) -> None:
+        """Another control plane steers the node now, and takes its calls up."""
+        self.relay.leave(node)
+
+    def _unheld(self, node: NodeClient, event: Event) -> None:
+        call_sid = event.variable(CALL_SID_VARIABLE) or ""
+        self.drivers.unheld(node, event, is_carried=self.relay.carries(call_sid))
+
+    def hung_up(self, event: Event) -> MediaFigures | None:
+        """A call is over; what the relay saw of it, where it carried it."""
+        return self.relay.hung_up(event)
+
+    def take_over(self, node: NodeClient, call_sid: str) -> None:
+        """After a restart, or a node's absence: a call in progress without a stream gets one."""
+        if not self.relay.carries(call_sid):
+            self.drivers.take_over(node, call_sid)
+
+    def end_finished(self) -> None:
+        """End the streams of calls that ended unseen."""
+        self.relay.end_finished()
+
+
+def make_media(
+    settings: Settings,
+    nodes: Nodes,
+    book: CallBook,
+    sources: TrunkSources,
+    lost: Lost,
+    note: Note,
+    profile: str,
+) -> Assistants:
+    """`profile` is the sofia profile that SIP assistants are called from."""
+    defaults = MediaDefaults(
+        driver=settings.media_driver,
+        stream_url=settings.stream_url,
+        stream_token=settings.stream_key,
+        sip_uri=settings.assistant_sip_uri,
+        when_lost=WhenLost.parse(settings.when_assistant_lost or "hangup"),
+        hosts=settings.assistant_hosts,
+    )
+    deadlines = Deadlines(settings.stream_first_audio_seconds, settings.stream_idle_seconds)
+    relay = Relay(settings.stream_open_seconds, deadlines, book, lost, note)
+    modules = {
+        driver: ModuleAssistants(driver, book, lost, defaults.when_lost)
+        for driver in (Driver.AUDIO_STREAM, Driver.AUDIO_FORK)
+    }
+    sip = SipAssistants(profile, settings.stream_open_seconds)
+
+    def said(record: CallRecord) -> AssistantMedia | None:
+        return sources.media_for(str(record.organization_id), record.trunk_id or "")
+
+    by_name: dict[Driver, MediaDriver] = {Driver.RELAY: relay, Driver.SIP: sip, **modules}
+    drivers = Drivers(by_name, nodes, book, said, defaults, lost, note)
+    return Assistants(drivers, relay, tuple(modules.values()))

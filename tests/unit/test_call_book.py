@@ -1,0 +1,56 @@
+"""The book of calls after a reconnect: what ends while it compares has ended, and stays so."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from fscontrol.calls.book import CallBook
+from fscontrol.calls.limits import Limits, Scope
+from fscontrol.esl.event import Event
+from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.store.secrets import Vault
+from fscontrol.store.sqlite import SqliteStore
+
+SCOPE = Scope("organization 7", channel_limit=2)
+
+
+def record(name: str) -> CallRecord:
+    return CallRecord(
+        call_sid=name, direction="inbound", node="fs1", uuid=f"uuid-{name}", started_at=1.0, answered_at=2.0,
+        status=CallStatus.IN_PROGRESS, scopes=(SCOPE.name,),
+    )  # fmt: skip
+
+
+def hang_up(name: str) -> Event:
+    lines = [f"variable_fscontrol_call_sid: {name}", "Hangup-Cause: NORMAL_CLEARING"]
+    return Event(plain="\n".join(lines).encode())
+
+
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "asked-for"])
+def test_a_call_that_ends_while_the_channels_are_compared_has_ended(
+    tmp_path: Path, *, is_listed: bool
+) -> None:
+    store = SqliteStore(tmp_path / "f.db", Vault(["A" * 43 + "="]), 100)
+    limits = Limits(time.monotonic)
+    book = CallBook(store, limits, None, time.time)
+    for name in ("first", "second"):
+        assert limits.take(name, [SCOPE]) is None
+        book.put(record(name))
+
+    def exists(uuid: str) -> bool:
+        # The answer of FreeSWITCH and the hang-up of the other call come together.
+        if uuid == "uuid-first":
+            book.hung_up(hang_up("second"))
+        return uuid == "uuid-first"
+
+    rows = [{"uuid": "uuid-second"}] if is_listed else []
+    book.compare_with_channels("fs1", json.dumps({"rows": rows}), time.time(), exists)
+    ended = book.get("second")
+    assert (ended.status, ended.reason, ended.hangup_cause) == ("completed", "", "NORMAL_CLEARING")
+    assert [one.call_sid for one in book.active] == ["first"]
+    assert limits.in_use(SCOPE.name) == 1
+    store.close()
