@@ -30,6 +30,7 @@ _EVENT_PAYLOAD = 101
 _FRAME = 160
 _NUMBERS = itertools.count(1)
 _RECEIVED = re.compile(r"message received .*?\n\n(.*?)(?=\n-{20,} \d{4}-|\Z)", re.DOTALL)
+_SIGNAL = re.compile(r"^Signal=(.)", re.MULTILINE)
 _MODE = re.compile(r"^a=(sendonly|recvonly|inactive|sendrecv)\s*$", re.MULTILINE)
 
 
@@ -44,7 +45,7 @@ class Caller(abc.ABC):
     @property
     @abc.abstractmethod
     def digits(self) -> str:
-        """The DTMF he heard."""
+        """The DTMF he was sent."""
 
     @property
     @abc.abstractmethod
@@ -108,7 +109,14 @@ class SippCaller(Caller):
 
     @property
     def digits(self) -> str:
-        return "".join(_DIGITS[event] for event, _ in dict.fromkeys(self._heard))
+        # FreeSWITCH takes INFO (application/dtmf-relay) for what it is told to send while a re-INVITE is under way,
+        # when its audio "is not ready", and events in RTP after that.
+        by_info = "".join(
+            signal[1]
+            for message in self._received()
+            if message.startswith("INFO ") and (signal := _SIGNAL.search(message))
+        )
+        return by_info + "".join(_DIGITS[event] for event, _ in dict.fromkeys(self._heard))
 
     @property
     def hears(self) -> bool:
@@ -301,6 +309,7 @@ Content-Length: 0
   <label id="listen"/>
   <recv request="INVITE" optional="true" next="reinvited"/>
   <recv request="REFER" optional="true" next="referred"/>
+  <recv request="INFO" optional="true" next="informed"/>
   <recv request="ACK" optional="true" next="listen"/>
   <recv request="BYE"/>
   <send><![CDATA[
@@ -322,6 +331,13 @@ Content-Length: [len]
   <label id="referred"/>
   <send next="listen"><![CDATA[
 SIP/2.0 {{refer}} So
+{_ANSWER}
+Content-Length: 0
+
+]]></send>
+  <label id="informed"/>
+  <send next="listen"><![CDATA[
+SIP/2.0 200 OK
 {_ANSWER}
 Content-Length: 0
 

@@ -26,6 +26,7 @@ from fscontrol.sofia.tree import GATEWAY_DIRECTORY, PROFILE, NodeConfig, render_
 
 _COMPLAINT = re.compile(r"\[(WARNING|ERR|CRIT|ALERT)\]")
 _LOG_LINES = 12
+_NO_PROFILE = b"Error Creating SIP UA"  # how mod_sofia says that a profile cannot bind; it does not try again
 _PR_SET_PDEATHSIG = 1
 
 
@@ -65,8 +66,9 @@ class FreeswitchProcess:
     def start(self, deadline: float = 20.0) -> None:
         """Write the tree, start the program and wait until it can be controlled and called, at most `deadline` seconds.
 
-        Raises `ConfigurationError` when it ends by itself (a port in use, a module missing), `NodeUnreachable` when
-        it is not up in time; the message holds the end of its log, and nothing is left running.
+        Raises `ConfigurationError` when it ends by itself or can have no SIP profile (a port in use, a module
+        missing), `NodeUnreachable` when it is not up in time; the message holds the end of its log, and nothing is
+        left running.
         """
         if self.pid is not None:
             raise ConfigurationError(["this FreeSWITCH is already running"])
@@ -162,11 +164,19 @@ class FreeswitchProcess:
                 )
             if self._is_up():
                 return
+            if _NO_PROFILE in self._log():
+                raise ConfigurationError(
+                    [f"FreeSWITCH cannot take SIP calls; its log ends with:\n{self.log_tail()}"]
+                )
             if time.monotonic() > until:
                 raise NodeUnreachable(
                     f"FreeSWITCH did not come up in time; its log ends with:\n{self.log_tail()}"
                 )
             time.sleep(0.05)
+
+    def _log(self) -> bytes:
+        path = self.directory / "log" / "freeswitch.log"
+        return path.read_bytes() if path.is_file() else b""
 
     def _is_up(self) -> bool:
         """Whether the Event Socket takes our password, is this very process's, and the SIP profile is there.

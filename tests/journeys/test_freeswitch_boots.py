@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from fscontrol.errors import EslError
+from fscontrol.errors import ConfigurationError
 from fscontrol.esl import commands
 from fscontrol.esl.commands import Command
 from fscontrol.esl.frames import Frame, FrameReader
@@ -24,6 +24,7 @@ from fscontrol.simulator.freeswitch_process import FreeswitchProcess, find_frees
 from fscontrol.sofia.acl import CALLERS_FILE, render_callers
 from fscontrol.sofia.deliver import write_private_file
 from fscontrol.sofia.tree import PROFILE, NodeConfig
+from tests.waiting import free_port
 
 pytestmark = pytest.mark.freeswitch
 
@@ -52,12 +53,6 @@ class Link:
         return self.read()
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def eventually(holds: Callable[[], bool], deadline: float = 10.0) -> bool:
     """Whether it holds before the deadline."""
     until = time.monotonic() + deadline
@@ -74,9 +69,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreeswitchProcess
     config = NodeConfig(
         node="fs1",
         esl_host=HOST,
-        esl_port=free_port(socket.SOCK_STREAM),
+        esl_port=free_port(),
         esl_password=PASSWORD,
-        call_socket=((HOST, free_port(socket.SOCK_STREAM)),),
+        call_socket=((HOST, free_port()),),
         sip_ip=HOST,
         sip_port=free_port(socket.SOCK_DGRAM),
         tls_port=0,
@@ -280,6 +275,6 @@ def test_a_port_that_is_taken_is_reported_and_nothing_stays(node: FreeswitchProc
     program = find_freeswitch(os.environ)
     assert program is not None
     second = FreeswitchProcess(program, node.config, tmp_path)
-    with pytest.raises(EslError, match="Error Creating SIP UA"):
-        second.start(deadline=4.0)
+    with pytest.raises(ConfigurationError, match="Error Creating SIP UA"):
+        second.start(deadline=60.0)
     assert second.pid is None
