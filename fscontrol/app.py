@@ -35,6 +35,7 @@ from fscontrol.esl.event import Event
 from fscontrol.esl.lease import Leases, holder_name
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import control, explain, freeswitch, gateways, nodes, observe, organizations, outbox, sync
+from fscontrol.http.auth import bridge_key
 from fscontrol.http.server import HttpServer, make_app
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
@@ -240,13 +241,12 @@ class Application:
             observe.door(self.store, self.book, self.nodes, self.metrics),
             nodes.door(self.nodes, self.leases, self.draining, self.store),
             explain.door(self.ways),
-            control.door(self.controls.control, self.controls.transfer),
+            control.door(self.book, self.controls.control, self.controls.transfer),
             outbox.door(self.store, self._wake_outbox, mask=self.settings.mask_numbers),
         ]
-        guards = [freeswitch.PATH] if self.served else []
         if self.served:
             doors.append(freeswitch.door(self.served, self.settings.xml_curl_password))
-        return make_app(doors, self.settings.api_key, self.settings.max_body_bytes, guards)
+        return make_app(doors, bridge_key(self.settings.api_key), self.settings.max_body_bytes)
 
     def _wake_outbox(self) -> None:
         if self.outbox:

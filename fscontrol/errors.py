@@ -7,6 +7,7 @@ FscontrolError                      internal
 │   ├── InvalidDocument             invalid_document       the document does not validate; `problems` lists all of it
 │   ├── BodyTooLarge                body_too_large
 │   ├── Unauthorized                unauthorized
+│   ├── Forbidden                   forbidden              the key is known, and not for this
 │   ├── NotFound                    not_found
 │   ├── MethodNotAllowed            method_not_allowed
 │   ├── StaleGeneration             stale_generation       an older generation than the one stored
@@ -106,6 +107,12 @@ class Unauthorized(RequestError):
     """No key, or a wrong one. The message does not say which."""
 
     id = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """Whoever asks is known, and his role or his organisation is not enough."""
+
+    id = "forbidden"
 
 
 class NotFound(RequestError):

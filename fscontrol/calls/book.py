@@ -143,9 +143,9 @@ class CallBook:
         record = self.get(call_sid)
         return masked(record) if self._mask else record
 
-    def page(self, skip: int, limit: int) -> tuple[list[CallRecord], int]:
-        """Records, newest first, and how many there are."""
-        return self._store.calls(skip, limit)
+    def page(self, skip: int, limit: int, organization: str | None = None) -> tuple[list[CallRecord], int]:
+        """Records, newest first, and how many there are; of one organisation, or of all and of none."""
+        return self._store.calls(skip, limit, organization)
 
     @property
     def masks(self) -> bool:

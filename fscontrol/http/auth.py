@@ -1,37 +1,93 @@
-"""Who may ask: the bridge's key, compared in constant time."""
+"""Who asks: a key or a token becomes a principal, and what the route needs is asked of him. The only place for both.
+
+Owns: reading the credentials of a request, comparing in constant time, and the organisation a request is about.
+Refuses: to say whether a key was wrong or missing, and to show that another organisation's things exist.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Callable
 
-from flask import Flask, request
+from flask import Flask, g, request
 from pydantic import SecretStr
 
-from fscontrol.errors import Unauthorized
+from fscontrol.errors import InvalidDocument, NotFound, Problem, Unauthorized
+from fscontrol.http.operation import operation_of
+from fscontrol.model.access import Principal, Role
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Asked by load balancers, and telling nothing of any tenant."""
+ORGANIZATION_HEADER = "X-Organization-Id"
+"""Which organisation a principal of all of them speaks for, on doors whose paths do not say."""
+Recognise = Callable[[str], Principal | None]
+"""From the credential presented to who it proves; None: to nobody."""
 
 
 def presented_key() -> str:
-    """The key of this request: `Authorization: Bearer …` or `X-API-Key`; empty when there is none."""
+    """The credential of this request: `Authorization: Bearer …` or `X-API-Key`; empty when there is none."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
     return request.headers.get("X-API-Key", "").strip()
 
 
-def require_key(app: Flask, api_key: SecretStr, guarded_elsewhere: Collection[str] = ()) -> None:
-    """Refuse (`Unauthorized`) every request without the key, whatever its path, before anything else is looked at.
-
-    `guarded_elsewhere`: paths whose door knows its callers by other means, and to which this key opens nothing.
-    """
+def bridge_key(api_key: SecretStr) -> Recognise:
+    """The installation's own key, from the settings: the backend's, for all organisations."""
     expected = api_key.get_secret_value().encode()
+
+    def recognise(presented: str) -> Principal | None:
+        same = hmac.compare_digest(presented.encode("latin-1", "replace"), expected)
+        return Principal("FSCONTROL_API_KEY", Role.BRIDGE) if same and expected else None
+
+    return recognise
+
+
+def require_principals(app: Flask, recognise: Recognise) -> None:
+    """Refuse every request without a principal (`Unauthorized`), whatever its path, before anything else is looked at.
+
+    Then refuse (`Forbidden`) what the route needs and the principal is not.
+    """
 
     @app.before_request
     def _check() -> None:
-        if request.path in OPEN_PATHS or request.path in guarded_elsewhere:
+        wanted = operation_of(app, request.endpoint)
+        if wanted is not None and wanted.is_open:
             return
-        if not hmac.compare_digest(presented_key().encode("latin-1", "replace"), expected) or not expected:
+        known = recognise(presented_key())
+        if known is None:
             raise Unauthorized("a valid API key is required: Authorization: Bearer …")
+        g.principal = known
+        if wanted is not None:
+            known.require(wanted.needs, everywhere=wanted.everywhere)
+
+
+def principal() -> Principal:
+    """Who asks; only within a request that was let in."""
+    found = g.principal
+    assert isinstance(found, Principal)  # noqa: S101  (put there above)
+    return found
+
+
+def sees(organization: str | None) -> bool:
+    """Whether what belongs to this organisation may be shown to who asks; for lists."""
+    return principal().sees(organization)
+
+
+def require_sight(organization: str | None, what: str) -> None:
+    """Raise `NotFound` for what is another organisation's; `what` names it."""
+    principal().require_sight(organization, what)
+
+
+def organization() -> str:
+    """The key of the organisation this request is about: the principal's own, or the one a header names.
+
+    Raises `InvalidDocument` when a principal of all of them names none, `NotFound` when one names another's.
+    """
+    named, own = request.headers.get(ORGANIZATION_HEADER, "").strip(), principal().organization
+    if own is not None:
+        if named not in ("", own):
+            raise NotFound(f"there is no organisation {named!r}")
+        return own
+    if not named:
+        why = "is required: this key belongs to no organisation of its own"
+        raise InvalidDocument([Problem(f"header {ORGANIZATION_HEADER}", why)])
+    return named

@@ -10,9 +10,16 @@ from typing import Any, NoReturn
 from flask import current_app, request
 
 from fscontrol.errors import BodyTooLarge, InvalidDocument, MalformedBody, Problem
+from fscontrol.http.operation import Query
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89abAB-cdefCDEF]")
 LARGEST_PAGE = 1000
+PAGE = (
+    Query("skip", {"type": "integer", "minimum": 0}, "how many to leave out"),
+    Query("limit", {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE}, "how many to show at most"),
+)
+"""What `page` reads."""
+FORCE = Query("force", {"type": "boolean"}, "replace and remove without asking")
 LONGEST_BODY = "FSCONTROL_LONGEST_BODY"
 """The app's setting that holds the limit, in bytes."""
 

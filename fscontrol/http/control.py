@@ -8,12 +8,16 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from flask import Blueprint, Response, jsonify
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.control import CallControl
 from fscontrol.calls.live import Outcome
 from fscontrol.calls.transfer import CallTransfer
 from fscontrol.errors import CallOver, InvalidDocument, MalformedBody, Problem, UnsafeArgument
 from fscontrol.esl import call_commands
 from fscontrol.http import body
+from fscontrol.http.auth import require_sight
+from fscontrol.http.operation import operation
+from fscontrol.model.access import Role
 from fscontrol.model.inbound_rule import WebUrl
 
 Cause = Literal[
@@ -119,12 +123,20 @@ class Record(_Body):
 _B = TypeVar("_B", bound=_Body)
 
 
-def door(control: CallControl, transfer: CallTransfer) -> Blueprint:
+def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("control", __name__)
 
     def act(name: str, kind: type[_B], run: Callable[[str, _B], Outcome]) -> None:
+        @operation(
+            f"{name.capitalize()}: act on a live call",
+            Role.ADMIN,
+            tag="calls",
+            request=kind,
+            errors=(400, 404, 409, 422, 502, 503),
+        )
         def view(call_sid: str) -> Response:
+            require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
             return _answer(call_sid, run(call_sid, _read(kind)))
 
         routes.add_url_rule(f"/api/calls/<call_sid>/{name}", name, view, methods=["POST"])
@@ -141,7 +153,9 @@ def door(control: CallControl, transfer: CallTransfer) -> Blueprint:
     act("record", Record, lambda sid, asked: _record(control, sid, asked))
 
     @routes.post("/api/v1/calls/<call_sid>/terminate")
+    @operation("End a call", Role.ADMIN, tag="calls", errors=(400, 404, 502, 503))
     def terminate_v1(call_sid: str) -> Response:
+        require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
         # The backend's own contract (CONTRACTS.md §5): what is not going on is a bad request, however it ended.
         try:
             outcome = control.terminate(call_sid)

@@ -11,6 +11,7 @@ from fscontrol.calls.explain import explain_invite
 from fscontrol.calls.finding import WayFinder
 from fscontrol.errors import InvalidDocument, MalformedBody, Problem
 from fscontrol.http import body
+from fscontrol.http.operation import operation
 
 
 def door(ways: WayFinder) -> Blueprint:
@@ -18,6 +19,7 @@ def door(ways: WayFinder) -> Blueprint:
     routes = Blueprint("explain", __name__)
 
     @routes.post("/api/explain")
+    @operation("What would become of an INVITE", everywhere=True, tag="calls", errors=(400, 422))
     def explain() -> Response:
         text, source_ip = _asked()
         return jsonify(explain_invite(ways, text, source_ip))

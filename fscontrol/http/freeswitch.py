@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from fscontrol.errors import MalformedBody, RenderError
 from fscontrol.http import body
+from fscontrol.http.operation import operation
 from fscontrol.sofia.served import NOT_FOUND, ServedGateways
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def door(served: Mapping[str, ServedGateways], password: SecretStr) -> Blueprint
     routes = Blueprint("freeswitch", __name__)
 
     @routes.post(PATH)
+    @operation("What FreeSWITCH's mod_xml_curl asks for", is_open=True, tag="freeswitch")
     def xml() -> Response:
         node = who_asks(request.headers.get("Authorization", ""), served, password)
         if node is None:

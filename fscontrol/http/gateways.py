@@ -8,6 +8,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from fscontrol.http import body
+from fscontrol.http.auth import principal, require_sight, sees
+from fscontrol.http.operation import operation
+from fscontrol.model.access import Role
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.registration import GatewayState, Registration, Transition, answer_in_words
 from fscontrol.sofia.nudge import Nudged, Nudger
@@ -20,15 +23,18 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
     routes = Blueprint("gateways", __name__)
 
     @routes.get("/api/gateways")
+    @operation("Every gateway and how it registers", tag="gateways", query=body.PAGE, errors=(422,))
     def list_gateways() -> Response:
         skip, limit = body.page(default=1000)
-        views = gateway_views(store, registrations)
+        views = [view for view in gateway_views(store, registrations) if sees(view["organization"])]
         return jsonify(
             {"items": views[skip : skip + limit], "total": len(views), "skip": skip, "limit": limit}
         )
 
     @routes.get("/api/gateways/<gateway>")
+    @operation("One gateway, with its timeline on each node", tag="gateways", errors=(404,))
     def show(gateway: str) -> Response:
+        require_own(gateway)
         found = nudger.look(gateway)
         nodes = [
             {**_view(one, _owner(store, one)), "timeline": [_entry(entry) for entry in one.timeline]}
@@ -37,12 +43,26 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         return jsonify({"gateway": gateway, "nodes": nodes})
 
     @routes.post("/api/gateways/<gateway>/register")
+    @operation(
+        "Have a gateway register now",
+        Role.ADMIN,
+        tag="gateways",
+        answers={200: None, 202: None},
+        errors=(404, 409),
+    )
     def register(gateway: str) -> Response:
+        require_own(gateway)
         done = nudger.register(gateway)
         nodes = [_nudged(store, gateway, one) for one in done]
         response = jsonify({"success": True, "message": _message(done), "gateway": gateway, "nodes": nodes})
         response.status_code = 202 if any(one.problem for one in done) else 200
         return response
+
+    def require_own(gateway: str) -> None:
+        if not principal().is_everywhere:
+            owners = {_owner(store, one) for one in registrations.all() if one.gateway == gateway}
+            keys = {owner.organization for owner in owners if owner}
+            require_sight(next(iter(keys)) if len(keys) == 1 else None, f"gateway {gateway!r}")
 
     return routes
 

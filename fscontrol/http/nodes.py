@@ -10,6 +10,8 @@ from fscontrol.calls.draining import Draining
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
+from fscontrol.http.operation import operation
+from fscontrol.model.access import Role
 from fscontrol.store.base import Store
 
 _DRAINED = "takes no new calls (503); its registrations stay, so that what is bound to it alone is not lost"
@@ -20,10 +22,12 @@ def door(nodes: Nodes, leases: Leases, draining: Draining, store: Store) -> Blue
     routes = Blueprint("nodes", __name__)
 
     @routes.get("/api/nodes")
+    @operation("Every FreeSWITCH node", everywhere=True, tag="nodes")
     def list_nodes() -> Response:
         return jsonify({"items": [view(node) for node in nodes]})
 
     @routes.post("/api/nodes/<name>/drain")
+    @operation("Let a node take no new calls", Role.ADMIN, everywhere=True, tag="nodes", errors=(404,))
     def drain(name: str) -> Response:
         node = nodes[name]
         draining.put(name, drained=True)
@@ -32,6 +36,7 @@ def door(nodes: Nodes, leases: Leases, draining: Draining, store: Store) -> Blue
         return jsonify({"success": True, "message": message, "node": shown})
 
     @routes.post("/api/nodes/<name>/undrain")
+    @operation("Let a node take calls again", Role.ADMIN, everywhere=True, tag="nodes", errors=(404,))
     def undrain(name: str) -> Response:
         node = nodes[name]
         draining.put(name, drained=False)

@@ -8,6 +8,8 @@ from fscontrol.calls.book import CallBook
 from fscontrol.errors import StoreError
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
+from fscontrol.http.auth import principal, require_sight
+from fscontrol.http.operation import operation
 from fscontrol.store.base import Store
 from fscontrol.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -17,25 +19,32 @@ def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Bluepr
     routes = Blueprint("observe", __name__)
 
     @routes.get("/api/calls")
+    @operation("Calls, newest first", tag="calls", query=body.PAGE, errors=(422,))
     def list_calls() -> Response:
         skip, limit = body.page()
-        records, total = book.page(skip, limit)
+        records, total = book.page(skip, limit, principal().organization)
         items = [record.model_dump(mode="json", exclude={"candidates", "steps"}) for record in records]
         return jsonify({"items": items, "total": total, "skip": skip, "limit": limit})
 
     @routes.get("/api/calls/<call_sid>")
+    @operation("One call, with every step of its decision", tag="calls", errors=(404,))
     def get_call(call_sid: str) -> Response:
-        return jsonify(book.show(call_sid).model_dump(mode="json"))
+        record = book.show(call_sid)
+        require_sight(record.organization_key, f"call {call_sid!r}")
+        return jsonify(record.model_dump(mode="json"))
 
     @routes.get("/metrics")
+    @operation("Figures for Prometheus", everywhere=True, tag="operations")
     def figures() -> Response:
         return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
     @routes.get("/healthz")
+    @operation("Whether the process lives", is_open=True, tag="operations")
     def healthz() -> Response:
         return jsonify({"status": "ok"})
 
     @routes.get("/readyz")
+    @operation("Whether it can work", is_open=True, tag="operations", answers={200: None, 503: None})
     def readyz() -> Response:
         try:
             store.ledger("")

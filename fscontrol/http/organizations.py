@@ -9,7 +9,10 @@ from flask import Blueprint, Response, jsonify
 from fscontrol.errors import FscontrolError, RemovalHeld, SecretUnreadable
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
+from fscontrol.http.auth import require_sight, sees
 from fscontrol.http.gateways import gateway_views
+from fscontrol.http.operation import operation
+from fscontrol.model.access import Role
 from fscontrol.model.organization import Organization
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.sofia.outcome import Status
@@ -30,16 +33,21 @@ def door(
     routes = Blueprint("organizations", __name__)
 
     @routes.get("/api/organizations")
+    @operation(
+        "Every organisation, and how far each node got", tag="organizations", query=body.PAGE, errors=(422,)
+    )
     def list_organizations() -> Response:
         skip, limit = body.page()
-        keys = store.organization_keys()
+        keys = [key for key in store.organization_keys() if sees(key)]
         items = [_item(store, nodes, key) for key in keys[skip : skip + limit]]
         return jsonify(
             {"items": [item for item in items if item], "total": len(keys), "skip": skip, "limit": limit}
         )
 
     @routes.get("/api/organizations/<key>")
+    @operation("One organisation whole, without its secrets", tag="organizations", errors=(404,))
     def get_organization(key: str) -> Response:
+        require_sight(key, f"organisation {key!r}")
         organization = organizations.get(key)
         numbers = [number.model_dump(mode="json") for number in organization.phone_numbers]
         trunks = [
@@ -59,7 +67,16 @@ def door(
         return jsonify({**shown, "gateways": gateways})
 
     @routes.delete("/api/organizations/<key>")
+    @operation(
+        "Forget an organisation; its gateways go",
+        Role.BRIDGE,
+        tag="organizations",
+        query=(body.FORCE,),
+        answers={200: None, 202: None, 502: None},
+        errors=(404, 409, 422),
+    )
     def delete_organization(key: str) -> Response:
+        require_sight(key, f"organisation {key!r}")
         if body.flag("force"):
             organizations.delete(key, force_on=[node.name for node in nodes])
         else:

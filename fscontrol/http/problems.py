@@ -25,6 +25,7 @@ HTTP_STATUS: dict[type[FscontrolError], int] = {
     errors.InvalidDocument: 422,
     errors.BodyTooLarge: 413,
     errors.Unauthorized: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.StaleGeneration: 409,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Flask
 from gevent import socket
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
-from pydantic import SecretStr
 
 from fscontrol.http import auth, body, problems
+from fscontrol.http.operation import require_declared
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +23,18 @@ IDLE_SECONDS = 30.0
 
 def make_app(
     doors: Iterable[Blueprint],
-    api_key: SecretStr,
+    recognise: auth.Recognise,
     max_body_bytes: int,
-    guarded_elsewhere: Collection[str] = (),
 ) -> Flask:
-    """The application: every door behind the key but those that guard themselves, every error in one form."""
+    """The application: every door behind its principals but those that are open, every error in one form."""
     app = Flask("fscontrol", static_folder=None)
     app.config[body.LONGEST_BODY] = max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-    auth.require_key(app, api_key, guarded_elsewhere)
+    auth.require_principals(app, recognise)
     problems.install(app)
     for blueprint in doors:
         app.register_blueprint(blueprint)
+    require_declared(app)
     return app
 
 

@@ -12,6 +12,9 @@ from gevent.lock import BoundedSemaphore
 
 from fscontrol.errors import FscontrolError, TooManyRequests
 from fscontrol.http import body
+from fscontrol.http.auth import require_sight
+from fscontrol.http.operation import Query, operation
+from fscontrol.model.access import Role
 from fscontrol.model.gateway import Action
 from fscontrol.model.organization import Organization
 from fscontrol.model.registration import GatewayState
@@ -29,6 +32,13 @@ LONGEST_SETTLING = 5.0
 """Seconds a push waits for the list of callers; it is tried again after that."""
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 256
+_QUERY = (
+    body.FORCE,
+    Query("dry_run", {"type": "boolean"}, "say what would be done, and do nothing"),
+    Query(
+        "wait", {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT}, "seconds to wait for registrations"
+    ),
+)
 _DECIDED = frozenset(
     {GatewayState.REGED, GatewayState.FAILED, GatewayState.FAIL_WAIT, GatewayState.NOREG, GatewayState.DOWN}
 )
@@ -46,11 +56,20 @@ def door(
     running = BoundedSemaphore(MOST_AT_ONCE)
 
     @routes.post("/api/sync-organization")
+    @operation(
+        "Replace an organisation whole",
+        Role.BRIDGE,
+        tag="organizations",
+        query=_QUERY,
+        answers={200: None, 202: None, 502: None},
+        errors=(400, 409, 413, 422),
+    )
     def sync_organization() -> Response:
         dry_run = body.flag("dry_run")
         force = body.flag("force")
         wait = body.seconds("wait", LONGEST_WAIT)
         document = sync_document.parse(body.json_body())
+        require_sight(document.organization.key, f"organisation {document.organization.key!r}")
         if not running.acquire(blocking=False):
             raise TooManyRequests(f"{MOST_AT_ONCE} pushes are being applied; try again", retry_after=1)
         try:
@@ -150,7 +169,7 @@ def _head(
         "total_trunks": len(organization.trunks),
         "enabled_trunks": len(organization.enabled_trunks),
         "organization_id": organization.id,
-        "generation": organization.generation,
+        "generation": organization.pushed_generation,
         "dry_run": dry_run,
         "warnings": list(warnings),
         "nodes": nodes,

@@ -117,3 +117,8 @@ class CallRecord(FrozenModel):
     """Messages about this call queued for the backend so far; the next one is numbered one higher."""
     candidates: tuple[Candidate, ...] = ()
     steps: tuple[Step, ...] = Field(default=())
+
+    @property
+    def organization_key(self) -> str | None:
+        """The key of the organisation it belongs to; None for a call that was nobody's."""
+        return None if self.organization_id is None else str(self.organization_id)

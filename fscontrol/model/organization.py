@@ -55,17 +55,39 @@ class PhoneNumber(FrozenModel):
         return self.assistant_id is not None or self.flow_id is not None
 
 
+class Draft(FrozenModel):
+    """Trunks and numbers that were edited and are not to be applied before somebody says so (`sync`)."""
+
+    trunks: tuple[Trunk, ...] = ()
+    phone_numbers: tuple[PhoneNumber, ...] = ()
+
+
+class TrunkTimes(FrozenModel):
+    """When a trunk was made and changed last, in seconds since the epoch."""
+
+    created_at: float
+    updated_at: float
+
+
 class Organization(FrozenModel):
-    """One tenant's desired state. `id` is what the backend calls it (int or string); `key` is how we store it."""
+    """One tenant's desired state. `id` is what the backend calls it (int or string); `key` is how we store it.
+
+    `generation` counts every change. `pushed_generation` is the number the backend knows its last push by; since then
+    others may have `edited` it over the API.
+    """
 
     id: int | str
     name: str = ""
     generation: int = 0
+    pushed_generation: int | None = None
+    edited: bool = False
     channel_limit: Annotated[int, Field(ge=0, le=100_000)] | None = None
     calls_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
     media: AssistantMedia = Field(default_factory=AssistantMedia)
     trunks: tuple[Trunk, ...] = ()
     phone_numbers: tuple[PhoneNumber, ...] = ()
+    draft: Draft | None = None
+    trunk_times: dict[str, TrunkTimes] = Field(default_factory=dict)
     forced: bool = False
     """Pushed with `force`: this generation replaces and removes without asking. Not of the document itself."""
 

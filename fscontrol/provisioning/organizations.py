@@ -7,11 +7,14 @@ the reconciler reads the store, never the request (DESIGN.md, *What flows throug
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from fscontrol.errors import InvalidDocument, NotFound, Problem, SecretUnreadable, StaleGeneration, StoreError
-from fscontrol.model.organization import Organization
+from fscontrol.model.audit import HOUSE, AuditEntry, Author, changes_of, entry
+from fscontrol.model.organization import Organization, TrunkTimes
+from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.sync_document import SyncDocument
 from fscontrol.store.base import Store
 
@@ -28,27 +31,53 @@ class Stored:
     changed: bool
 
 
-def next_generation(stored: Organization | None, given: int | None, same_content: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers a push gets: `generation` is ours and rises with every change, `pushed` is what its sender knows."""
+
+    generation: int
+    pushed: int
+
+
+def next_generation(stored: Organization | None, given: int | None, same_content: bool) -> Numbers:
     """The generation a push gets (CONTRACTS.md §1), pure.
 
-    `given` None: we count, and the same content keeps its number. Raises `StaleGeneration` for an older one, and for
-    a number already used for other content: whichever of the two came second, the sender does not know.
+    `given` None: we count, and the same content keeps its number. Raises `StaleGeneration` for an older one than the
+    last push's, and for a number already used for other content: whichever of the two came second, the sender does
+    not know. What was edited here since does not count against him: his number is compared with his own last one.
     """
     if stored is None:
-        return 1 if given is None else given
+        number = 1 if given is None else given
+        return Numbers(number, number)
+    known, ours = stored.pushed_generation, stored.generation
     if given is None:
-        return stored.generation if same_content else stored.generation + 1
-    if given < stored.generation:
-        raise StaleGeneration(f"generation {given} is older than {stored.generation}, which is stored")
-    if given == stored.generation and not same_content:
+        return (
+            Numbers(ours, ours if known is None else known) if same_content else Numbers(ours + 1, ours + 1)
+        )
+    if known is not None and given < known:
+        raise StaleGeneration(f"generation {given} is older than {known}, which is stored")
+    if given == known and not same_content and not stored.edited:
         raise StaleGeneration(f"generation {given} is stored with other content; send a higher one")
-    return given
+    return Numbers(max(given, ours if same_content else ours + 1), given)
 
 
 def same_content(one: Organization, other: Organization) -> bool:
-    """Whether two pushes say the same, whatever their generation, forced or not."""
-    same = {"generation": 0, "id": one.key, "forced": False}
+    """Whether two pushes say the same, whatever their numbers, forced or not, edited or not."""
+    same = {"generation": 0, "id": one.key, "forced": False, "pushed_generation": None, "edited": False}
+    same |= {"trunk_times": {}, "draft": None}
     return one.key == other.key and one.model_copy(update=same) == other.model_copy(update=same)
+
+
+def trunk_times(old: Organization | None, trunks: Sequence[Trunk], now: float) -> dict[str, TrunkTimes]:
+    """When each of these was made and changed last, by what was stored before; pure."""
+    before = {trunk.id: trunk for trunk in (_as_edited(old).trunks if old else ())}
+    known = old.trunk_times if old else {}
+    found: dict[str, TrunkTimes] = {}
+    for trunk in trunks:
+        times = known.get(trunk.id) or TrunkTimes(created_at=now, updated_at=now)
+        is_same = before.get(trunk.id) == trunk
+        found[trunk.id] = times if is_same else times.model_copy(update={"updated_at": now})
+    return found
 
 
 class Organizations:
@@ -62,18 +91,22 @@ class Organizations:
         store: Store,
         wake: Callable[[str], None],
         problems: Callable[[Organization], Sequence[Problem]] = lambda _organization: (),
+        clock: Callable[[], float] = time.time,
+        note: Callable[[AuditEntry], None] = lambda _entry: None,
     ) -> None:
         self._store = store
         self._wake = wake
         self._problems = problems
+        self._clock = clock
+        self._note = note
 
     def decide(self, document: SyncDocument, *, force: bool = False) -> Stored:
         """What `replace` would store, without storing it. Raises as `replace` does."""
         self._require_sound(document.organization)
         old = self._store.organization(document.organization.key)
-        return self._decided(document, old, force=force)
+        return self._decided(document, old, self._clock(), force=force)
 
-    def replace(self, document: SyncDocument, *, force: bool = False) -> Stored:
+    def replace(self, document: SyncDocument, *, force: bool = False, author: Author = HOUSE) -> Stored:
         """Store a push as the organisation's whole desired state and wake the reconciler.
 
         `force` is kept with the generation, for the reconciler reads the store and not the request.
@@ -84,7 +117,7 @@ class Organizations:
         for _ in range(_MOST_RACES):
             expected = self._store.generation(key)
             old = self._readable(key)
-            outcome = self._decided(document, old, force=force)
+            outcome = self._decided(document, old, self._clock(), force=force)
             if old == outcome.organization:
                 self._wake(key)
                 return outcome
@@ -97,9 +130,56 @@ class Organizations:
                         "changed": outcome.changed,
                     },
                 )
+                self._told(author, "pushed", "organisation", old, outcome.organization)
                 self._wake(key)
                 return outcome
-        raise StoreError(f"organisation {key} is being changed by too many at once; try again")
+        raise _too_many(key)
+
+    def edit(
+        self,
+        key: str,
+        change: Callable[[Organization], Organization],
+        author: Author,
+        action: str,
+        target: str,
+    ) -> Organization:
+        """Store what `change` makes of the organisation as its next generation, and wake the reconciler.
+
+        `change` may be called several times, each with what is stored then. `action` and `target` are for the audit
+        trail. Raises `NotFound`, `InvalidDocument`, `StoreError` and what `change` raises; nothing is changed then.
+        """
+        for _ in range(_MOST_RACES):
+            old = self.get(key)
+            new = change(old)
+            if new == old:
+                return old
+            self._require_sound(new)
+            times = trunk_times(old, _as_edited(new).trunks, self._clock())
+            changes = {
+                "generation": old.generation + 1,
+                "edited": True,
+                "forced": False,
+                "trunk_times": times,
+            }
+            new = new.model_copy(update=changes)
+            if self._store.put_organization(new, old.generation):
+                extra = {"organization": key, "action": action, "target": target, "by": author.principal.name}
+                log.info("organisation edited", extra={**extra, "generation": new.generation})
+                self._told(author, action, target, _as_edited(old), _as_edited(new))
+                self._wake(key)
+                return new
+        raise _too_many(key)
+
+    def _told(
+        self,
+        author: Author,
+        action: str,
+        target: str,
+        before: Organization | None,
+        after: Organization | None,
+    ) -> None:
+        key = (after or before or Organization(id="")).key
+        self._note(entry(author, self._clock(), key, action, target, changes_of(before, after)))
 
     def _require_sound(self, organization: Organization) -> None:
         if problems := self._problems(organization):
@@ -113,7 +193,7 @@ class Organizations:
             log.warning("replacing an organisation that could not be read", extra={"organization": key})
             return None
 
-    def delete(self, key: str, force_on: Collection[str] = ()) -> None:
+    def delete(self, key: str, force_on: Collection[str] = (), author: Author = HOUSE) -> None:
         """Forget an organisation; its gateways go at the next pass. Raises `NotFound`.
 
         `force_on` are the nodes that may remove them however many they are; it is noted as what is in force there:
@@ -129,6 +209,7 @@ class Organizations:
         if not self._store.delete_organization(key) and not left:
             raise NotFound(f"there is no organisation {key!r}")
         log.info("organisation deleted", extra={"organization": key})
+        self._told(author, "deleted", "organisation", Organization(id=key), None)
         self._wake(key)
 
     def get(self, key: str) -> Organization:
@@ -139,10 +220,29 @@ class Organizations:
         return organization
 
     @staticmethod
-    def _decided(document: SyncDocument, old: Organization | None, *, force: bool = False) -> Stored:
-        same = old is not None and same_content(old, document.organization)
-        generation = next_generation(old, document.generation, same)
+    def _decided(
+        document: SyncDocument, old: Organization | None, now: float, *, force: bool = False
+    ) -> Stored:
+        same = old is not None and old.draft is None and same_content(old, document.organization)
+        numbers = next_generation(old, document.generation, same)
         # What was forced once stays so while it says the same: its repetition asks for nothing new.
         forced = force or (old is not None and same and old.forced)
-        decided = document.organization.model_copy(update={"generation": generation, "forced": forced})
-        return Stored(decided, not same)
+        changes = {
+            "generation": numbers.generation,
+            "pushed_generation": numbers.pushed,
+            "forced": forced,
+            "trunk_times": trunk_times(old, document.organization.trunks, now),
+        }
+        return Stored(document.organization.model_copy(update=changes), not same)
+
+
+def _too_many(key: str) -> StoreError:
+    return StoreError(f"organisation {key} is being changed by too many at once; try again")
+
+
+def _as_edited(organization: Organization) -> Organization:
+    """What somebody who edits sees: the draft where there is one."""
+    draft = organization.draft
+    if draft is None:
+        return organization
+    return organization.model_copy(update={"trunks": draft.trunks, "phone_numbers": draft.phone_numbers})

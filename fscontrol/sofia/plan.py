@@ -215,4 +215,5 @@ def in_force_after(
     ]
     there = tuple(trunk for trunk in trunks if trunk is not None)
     changes = {"name": "", "media": AssistantMedia(), "trunks": there, "phone_numbers": (), "forced": False}
+    changes |= {"draft": None, "trunk_times": {}, "edited": False, "pushed_generation": None}
     return desired.model_copy(update=changes) if there else None

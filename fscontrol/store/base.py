@@ -10,7 +10,7 @@ import functools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -18,6 +18,7 @@ from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
+from fscontrol.model.trunk import Trunk
 from fscontrol.store.rows import NodeResultRow, Row
 from fscontrol.store.secrets import Vault
 
@@ -177,8 +178,8 @@ class Store(Protocol):
     def call(self, call_sid: str) -> CallRecord | None:
         """One call's record, or None."""
 
-    def calls(self, skip: int, limit: int) -> tuple[list[CallRecord], int]:
-        """Records, newest first, and how many there are."""
+    def calls(self, skip: int, limit: int, organization: str | None = None) -> tuple[list[CallRecord], int]:
+        """Records, newest first, and how many there are; of one organisation, or of all and of none."""
 
     def unfinished_calls(self, node: str) -> list[CallRecord]:
         """Records of a node's calls that have not ended."""
@@ -263,10 +264,16 @@ def seal_organization(organization: Organization, vault: Vault) -> str:
     """The organisation as one encrypted document: no credential lies readable in the store."""
     document = organization.model_dump(mode="json", by_alias=True)
     document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
-    for trunk, shown in zip(organization.trunks, document["trunks"], strict=True):
+    _show_secrets(organization.trunks, document["trunks"])
+    if organization.draft is not None:
+        _show_secrets(organization.draft.trunks, document["draft"]["trunks"])
+    return vault.seal(json.dumps(document, separators=(",", ":")))
+
+
+def _show_secrets(trunks: Sequence[Trunk], documents: Sequence[dict[str, Any]]) -> None:
+    for trunk, shown in zip(trunks, documents, strict=True):
         shown["password"] = trunk.password.get_secret_value()
         shown["api_bearer_token"] = trunk.api_bearer_token.get_secret_value()
-    return vault.seal(json.dumps(document, separators=(",", ":")))
 
 
 @functools.lru_cache(maxsize=4)
@@ -278,7 +285,7 @@ def open_organization(sealed: str, vault: Vault) -> Organization:
     it, so one without that key does not get it.
     """
     document = json.loads(vault.open(sealed))
-    for trunk in document["trunks"]:
+    for trunk in (*document["trunks"], *(document.get("draft") or {"trunks": ()})["trunks"]):
         trunk["password"] = SecretStr(trunk["password"])
     return Organization.model_validate(document)
 

@@ -7,7 +7,7 @@ Redis already does.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import redis
@@ -200,6 +200,8 @@ class RedisStore(RedisNodes, RedisBackup):
                 )
                 old = [str(old_sid) for found in pipe.execute()[-2:] for old_sid in found]
             if old:
+                for of_old, sids in _by_organization(self._records(old)).items():
+                    self._redis.zrem(self._key("calls", of_old), *sids)
                 self._redis.delete(*(self._key("call", old_sid) for old_sid in old))
                 self._redis.zrem(by_start, *old)
                 self._redis.zrem(finished, *old)
@@ -210,6 +212,8 @@ class RedisStore(RedisNodes, RedisBackup):
         sid, unfinished = record.call_sid, self._key("unfinished", record.node)
         pipe.set(self._key("call", sid), record.model_dump_json())
         pipe.zadd(self._key("calls"), {sid: record.started_at})
+        if record.organization_id is not None:
+            pipe.zadd(self._key("calls", str(record.organization_id)), {sid: record.started_at})
         if record.status.is_final:
             pipe.srem(unfinished, sid)
             pipe.zadd(self._key("finished"), {sid: record.started_at})  # only these are trimmed
@@ -221,9 +225,9 @@ class RedisStore(RedisNodes, RedisBackup):
         document = self._do(lambda: self._redis.get(self._key("call", call_sid)))
         return None if document is None else CallRecord.model_validate_json(str(document))
 
-    def calls(self, skip: int, limit: int) -> tuple[list[CallRecord], int]:
+    def calls(self, skip: int, limit: int, organization: str | None = None) -> tuple[list[CallRecord], int]:
         """See `Store`."""
-        by_start = self._key("calls")
+        by_start = self._key("calls") if organization is None else self._key("calls", organization)
         sids = [
             str(sid)
             for sid in self._do(lambda: list(self._redis.zrevrange(by_start, skip, skip + limit - 1)))
@@ -246,3 +250,12 @@ class RedisStore(RedisNodes, RedisBackup):
     def close(self) -> None:
         """See `Store`."""
         self._redis.close()
+
+
+def _by_organization(records: Iterable[CallRecord]) -> dict[str, list[str]]:
+    """The calls' ids by the organisation they belong to; those of nobody are left out."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        if record.organization_id is not None:
+            found.setdefault(str(record.organization_id), []).append(record.call_sid)
+    return found

@@ -31,7 +31,7 @@ from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_orga
 from fscontrol.store.sqlite_leases import SqliteLeases
 from fscontrol.store.sqlite_nodes import SqliteNodes
 from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
-from fscontrol.store.sqlite_schema import migrate
+from fscontrol.store.sqlite_schema import CALLS_ORGANIZATION, migrate
 from fscontrol.telemetry.threads import on_a_thread
 
 _T = TypeVar("_T")
@@ -185,10 +185,14 @@ class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox):
         rows = self._read("SELECT document FROM calls WHERE call_sid = ?", call_sid)
         return CallRecord.model_validate_json(rows[0][0]) if rows else None
 
-    def calls(self, skip: int, limit: int) -> tuple[list[CallRecord], int]:
+    def calls(self, skip: int, limit: int, organization: str | None = None) -> tuple[list[CallRecord], int]:
         """See `Store`."""
-        rows = self._read("SELECT document FROM calls ORDER BY started_at DESC LIMIT ? OFFSET ?", limit, skip)
-        total = int(self._read("SELECT count(*) FROM calls")[0][0])
+        which, values = (
+            ("", ()) if organization is None else (f"WHERE {CALLS_ORGANIZATION} = ?", (organization,))
+        )
+        found = f"SELECT document FROM calls {which} ORDER BY started_at DESC LIMIT ? OFFSET ?"  # noqa: S608  (ours)
+        rows = self._read(found, *values, limit, skip)
+        total = int(self._read(f"SELECT count(*) FROM calls {which}", *values)[0][0])  # noqa: S608  (ours)
         return [CallRecord.model_validate_json(document) for (document,) in rows], total
 
     def unfinished_calls(self, node: str) -> list[CallRecord]:

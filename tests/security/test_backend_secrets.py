@@ -16,6 +16,7 @@ from fscontrol.app import make_backend, make_outbox
 from fscontrol.backend import messages
 from fscontrol.errors import BackendError, ConfigurationError
 from fscontrol.http import outbox
+from fscontrol.http.auth import bridge_key
 from fscontrol.http.server import make_app
 from fscontrol.model.call import CallRecord
 from fscontrol.settings import Settings
@@ -85,7 +86,9 @@ def test_a_backend_that_repeats_our_headers_reveals_nothing(
         eventually(lambda: backend.requests)
         worker.stop()
         assert backend.requests[0].headers["authorization"] == f"Bearer {KEY}"
-        door = make_app([outbox.door(store, worker.wake, mask=False)], SecretStr(API_KEY), 100_000)
+        door = make_app(
+            [outbox.door(store, worker.wake, mask=False)], bridge_key(SecretStr(API_KEY)), 100_000
+        )
         shown = door.test_client().get("/api/outbox", headers={"X-API-Key": API_KEY}).text
         shown += repr(settings) + str(settings) + log.getvalue() + repr(client)
         client.close()

@@ -12,7 +12,7 @@ from fscontrol.errors import NotFound, StaleGeneration, StoreError
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
-from fscontrol.provisioning.organizations import Organizations, next_generation, same_content
+from fscontrol.provisioning.organizations import Numbers, Organizations, next_generation, same_content
 from fscontrol.provisioning.sync_document import SyncDocument, parse
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
@@ -63,8 +63,9 @@ def push(name: str = "Acme", generation: int | None = None, key: int | str = 7) 
     return parse({"organization_id": key, "name": name, "generation": generation})
 
 
-def stored(generation: int) -> Organization:
-    return Organization(id=7, generation=generation)
+def stored(generation: int, pushed: int | None = None, *, edited: bool = False) -> Organization:
+    known = generation if pushed is None else pushed
+    return Organization(id=7, generation=generation, pushed_generation=known, edited=edited)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,28 @@ def test_next_generation(
 ) -> None:
     before = None if old is None else stored(old)
     if isinstance(expected, int):
+        assert next_generation(before, given, same) == Numbers(expected, expected)
+    else:
+        with pytest.raises(expected):
+            next_generation(before, given, same)
+
+
+@pytest.mark.parametrize(
+    ("ours", "pushed", "given", "same", "expected"),
+    [
+        (9, 5, 6, False, Numbers(10, 6)),
+        (9, 5, 5, False, Numbers(10, 5)),
+        (9, 5, 5, True, Numbers(9, 5)),
+        (9, 5, 20, False, Numbers(20, 20)),
+        (9, 5, None, False, Numbers(10, 10)),
+        (9, 5, 4, False, StaleGeneration),
+    ],
+)
+def test_what_was_edited_here_does_not_make_the_backends_next_push_stale(
+    ours: int, pushed: int, given: int | None, same: bool, expected: Numbers | type[Exception]
+) -> None:
+    before = stored(ours, pushed, edited=True)
+    if isinstance(expected, Numbers):
         assert next_generation(before, given, same) == expected
     else:
         with pytest.raises(expected):

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from fscontrol.backend import messages
 from fscontrol.cli import cli
 from fscontrol.http import outbox
+from fscontrol.http.auth import bridge_key
 from fscontrol.http.server import HttpServer, make_app
 from fscontrol.model.call import CallRecord
 from fscontrol.store.secrets import Vault
@@ -45,7 +46,7 @@ def woken() -> list[bool]:
 
 def client_of(store: SqliteStore, woken: list[bool], mask: bool = False) -> FlaskClient:
     door = outbox.door(store, lambda: woken.append(True), mask=mask)
-    client = make_app([door], SecretStr(KEY), 100_000).test_client()
+    client = make_app([door], bridge_key(SecretStr(KEY)), 100_000).test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
     return client
 
@@ -117,7 +118,7 @@ def test_the_door_is_behind_the_key(client: FlaskClient) -> None:
 
 def test_the_commands(store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     door = outbox.door(store, lambda: None, mask=False)
-    server = HttpServer("127.0.0.1", 0, make_app([door], SecretStr(KEY), 100_000))
+    server = HttpServer("127.0.0.1", 0, make_app([door], bridge_key(SecretStr(KEY)), 100_000))
     server.start()
     environment = {
         "SIP_BRIDGE_API_KEY": KEY,

@@ -1,0 +1,72 @@
+"""What a route is for: who may use it, what goes in and what comes out. Declared once, beside the view.
+
+Owns: the declaration, and reading it back. `auth.py` lets nobody in against it, `openapi.py` tells it, and a route
+without one does not start (`require_declared`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from flask import Flask
+from pydantic import BaseModel
+
+from fscontrol.model.access import Role
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_DECLARED = "fscontrol_operation"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query parameter. `schema` is its JSON schema."""
+
+    name: str
+    schema: Mapping[str, Any]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route. `everywhere`: only for principals that no organisation confines.
+
+    `request` is the model of the body, `answers` the models by status; None: a body of another kind, or none.
+    `errors` are statuses beside those that any route may answer.
+    """
+
+    summary: str
+    needs: Role
+    everywhere: bool = False
+    tag: str = ""
+    request: type[BaseModel] | None = None
+    answers: Mapping[int, type[BaseModel] | None] = field(default_factory=lambda: {200: None})
+    errors: Collection[int] = ()
+    query: tuple[Query, ...] = ()
+    is_open: bool = False
+    """Needs no key: load balancers ask, or the door knows its callers by other means."""
+
+
+def operation(summary: str, needs: Role = Role.VIEWER, **told: Any) -> Callable[[_View], _View]:
+    """Declare what a view is for; see `Operation` for what can be told."""
+
+    def declare(view: _View) -> _View:
+        setattr(view, _DECLARED, Operation(summary, needs, **told))
+        return view
+
+    return declare
+
+
+def operation_of(app: Flask, endpoint: str | None) -> Operation | None:
+    """The declaration of the view behind an endpoint; None when there is no such view."""
+    view = app.view_functions.get(endpoint) if endpoint is not None else None
+    found = getattr(view, _DECLARED, None)
+    return found if isinstance(found, Operation) else None
+
+
+def require_declared(app: Flask) -> None:
+    """Raise RuntimeError naming the routes that say nothing of who may use them."""
+    silent = [rule.rule for rule in app.url_map.iter_rules() if operation_of(app, rule.endpoint) is None]
+    if silent:
+        raise RuntimeError(f"no operation is declared for {', '.join(sorted(silent))}")
