@@ -12,8 +12,6 @@ import secrets
 import time
 from collections.abc import Callable
 
-from flask import Flask
-
 from fscontrol.backend import messages
 from fscontrol.backend.client import BackendClient
 from fscontrol.backend.outbox import Outbox
@@ -28,27 +26,27 @@ from fscontrol.calls.inbound import InboundCalls, Prewarm
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.sources import TrunkSources
+from fscontrol.doors import http_app
 from fscontrol.errors import ConfigurationError
 from fscontrol.esl.call_socket import CallSocketServer
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.esl.lease import Leases, holder_name
 from fscontrol.esl.nodes import Nodes
-from fscontrol.http import control, explain, freeswitch, gateways, nodes, observe, organizations, outbox, sync
-from fscontrol.http.auth import bridge_key
-from fscontrol.http.server import HttpServer, make_app
+from fscontrol.http.server import HttpServer
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
 from fscontrol.provisioning.elsewhere import Elsewhere
 from fscontrol.provisioning.media_rules import MediaRules
+from fscontrol.provisioning.numbers import Numbers
 from fscontrol.provisioning.organizations import Organizations
+from fscontrol.provisioning.trunks import Trunks
 from fscontrol.settings import Settings
 from fscontrol.sofia import served
 from fscontrol.sofia.acl import CallerWall
 from fscontrol.sofia.apply import Caution
 from fscontrol.sofia.deliver import GatewayFiles
 from fscontrol.sofia.delivery import Deliveries
-from fscontrol.sofia.nudge import Nudger
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.tree import PROFILE
@@ -157,6 +155,9 @@ class Application:
         )
         self.elsewhere = Elsewhere(self.store, self.name, self._organization_changed)
         self.organizations = Organizations(self.store, self._organization_taken, rules.problems)
+        at_once = settings.apply_edits == "at_once"
+        self.trunks = Trunks(self.organizations, self.store.fingerprint_key(), at_once=at_once)
+        self.numbers = Numbers(self.organizations, self.trunks)
         inbound = InboundCalls(
             self.ways,
             self.limits,
@@ -185,7 +186,7 @@ class Application:
             is_ours=self._is_ours,
         )
         self.sources.on_change(self.wall.wake)
-        self.http = HttpServer(settings.http.host, settings.http.port, self._http_app())
+        self.http = HttpServer(settings.http.host, settings.http.port, http_app(self))
         for node in self.nodes:
             self._follow(node)
 
@@ -230,25 +231,8 @@ class Application:
         self.store.close()
         log.info("stopped")
 
-    def _http_app(self) -> Flask:
-        timeout = self.settings.apply_timeout_seconds
-        doors = [
-            sync.door(self.organizations, self.reconciler, self.registrations, self.wall.settle, timeout),
-            organizations.door(
-                self.organizations, self.store, self.reconciler, self.registrations, self.nodes, timeout
-            ),
-            gateways.door(self.store, self.registrations, Nudger(self.nodes, self.store, self.registrations)),
-            observe.door(self.store, self.book, self.nodes, self.metrics),
-            nodes.door(self.nodes, self.leases, self.draining, self.store),
-            explain.door(self.ways),
-            control.door(self.book, self.controls.control, self.controls.transfer),
-            outbox.door(self.store, self._wake_outbox, mask=self.settings.mask_numbers),
-        ]
-        if self.served:
-            doors.append(freeswitch.door(self.served, self.settings.xml_curl_password))
-        return make_app(doors, bridge_key(self.settings.api_key), self.settings.max_body_bytes)
-
-    def _wake_outbox(self) -> None:
+    def wake_outbox(self) -> None:
+        """Something was queued for the backend."""
         if self.outbox:
             self.outbox.wake()
 

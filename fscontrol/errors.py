@@ -11,6 +11,8 @@ FscontrolError                      internal
 │   ├── NotFound                    not_found
 │   ├── MethodNotAllowed            method_not_allowed
 │   ├── StaleGeneration             stale_generation       an older generation than the one stored
+│   ├── NameTaken                   name_taken             a name or a number that is there already
+│   ├── AlreadyChanged              already_changed        somebody else changed it since it was read (If-Match)
 │   ├── GatewayDoesNotRegister      gateway_does_not_register  a gateway with register=false was to register
 │   ├── RemovalHeld                 removal_held           so much would be removed that it has to be forced
 │   ├── CallOver                    call_over              what was asked of a call that has ended
@@ -131,6 +133,18 @@ class StaleGeneration(RequestError):
     """A push older than what is stored, or another content under a generation already used."""
 
     id = "stale_generation"
+
+
+class NameTaken(RequestError):
+    """There is one of that name, id or number already."""
+
+    id = "name_taken"
+
+
+class AlreadyChanged(RequestError):
+    """What is to be changed is not any more what the asker saw."""
+
+    id = "already_changed"
 
 
 class GatewayDoesNotRegister(RequestError):

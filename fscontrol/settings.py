@@ -457,6 +457,11 @@ class Settings(BaseModel):
         " sends silence, and hangs up by itself after two minutes without RTP.",
     )
 
+    apply_edits: Literal["at_once", "at_sync"] = Field(
+        "at_once",
+        alias="FSCONTROL_APPLY_EDITS",
+        description="What is edited over the trunk API reaches FreeSWITCH at_once, or at_sync: when sync is asked for.",
+    )
     caller_wall: Literal["on", "off"] = Field(
         "on",
         alias="FSCONTROL_CALLER_WALL",

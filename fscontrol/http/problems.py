@@ -29,6 +29,8 @@ HTTP_STATUS: dict[type[FscontrolError], int] = {
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.StaleGeneration: 409,
+    errors.NameTaken: 400,
+    errors.AlreadyChanged: 412,
     errors.GatewayDoesNotRegister: 409,
     errors.RemovalHeld: 409,
     errors.CallOver: 409,

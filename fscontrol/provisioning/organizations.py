@@ -170,6 +170,10 @@ class Organizations:
                 return new
         raise _too_many(key)
 
+    def wake(self, key: str) -> None:
+        """Have every node looked at for this organisation, though nothing changed."""
+        self._wake(key)
+
     def _told(
         self,
         author: Author,

@@ -208,13 +208,14 @@ def test_the_demo_shows_the_whole_path(kind: str, tmp_path: Path) -> None:
     settings = {"FREESWITCH_BIN": "/nonexistent"} if kind == "stand-in" else {}
     if kind == "freeswitch" and find_freeswitch(os.environ) is None:
         pytest.skip("no FreeSWITCH: set FREESWITCH_BIN or put `freeswitch` on PATH")
+    settings["FSCONTROL_HTTP"] = f"127.0.0.1:{free_port()}"
     ended = run("demo", "--once", cwd=tmp_path, **settings)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ("stand-in" in ended.stdout) == (kind == "stand-in")
     for shown in ("Synced 3 enabled trunk(s)", "REGED", "403", "assistant 123", "parking extension"):
         assert shown in ended.stdout
     again = run("demo", "--once", cwd=tmp_path, **settings)
-    assert again.returncode == 0, "an earlier run leaves nothing that a later one stumbles over"
+    assert again.returncode == 0, "what an earlier run left: " + again.stderr
 
 
 def test_help_is_there_for_every_command(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fscontrol"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"app"},
+    {"app", "doors"},
     {"http", "web"},
     {"provisioning", "calls", "sofia", "media"},
     {"esl", "store", "backend"},

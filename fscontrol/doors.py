@@ -1,0 +1,37 @@
+"""Which HTTP doors there are and what each is given: the second half of the composition root (`app.py`).
+
+Owns: the list. Refuses: making anything; all that a door needs is the application's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from fscontrol.http import control, explain, freeswitch, gateways, nodes, observe, organizations, outbox, sync
+from fscontrol.http.auth import bridge_key
+from fscontrol.http.server import make_app
+from fscontrol.sofia.nudge import Nudger
+
+if TYPE_CHECKING:
+    from fscontrol.app import Application
+
+
+def http_app(house: Application) -> Flask:
+    """The HTTP application over all doors."""
+    settings, store, registrations = house.settings, house.store, house.registrations
+    timeout = settings.apply_timeout_seconds
+    doors = [
+        sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
+        organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
+        gateways.door(store, registrations, Nudger(house.nodes, store, registrations)),
+        observe.door(store, house.book, house.nodes, house.metrics),
+        nodes.door(house.nodes, house.leases, house.draining, store),
+        explain.door(house.ways),
+        control.door(house.book, house.controls.control, house.controls.transfer),
+        outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
+    ]
+    if house.served:
+        doors.append(freeswitch.door(house.served, settings.xml_curl_password))
+    return make_app(doors, bridge_key(settings.api_key), settings.max_body_bytes)
