@@ -183,7 +183,7 @@ def test_pure_modules_exist(module: str) -> None:
         ("greenswitch", {"esl"}),
         ("redis", {"store"}),
         ("sqlite3", {"store"}),
-        ("flask", {"http", "web", "app"}),
+        ("flask", {"http", "web", "doors"}),
         ("cryptography", {"store"}),
         ("dns", {"calls"}),
     ],
