@@ -41,6 +41,8 @@ PURE = (
     "fscontrol.calls.called_number",
     "fscontrol.calls.addresses",
     "fscontrol.calls.rules",
+    "fscontrol.calls.choice",
+    "fscontrol.calls.failover",
     "fscontrol.calls.channel_state",
     "fscontrol.calls.audio_content",
     "fscontrol.esl.frames",
