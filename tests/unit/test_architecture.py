@@ -43,6 +43,7 @@ PURE = (
     "fscontrol.calls.rules",
     "fscontrol.calls.choice",
     "fscontrol.calls.failover",
+    "fscontrol.calls.breaker",
     "fscontrol.calls.channel_state",
     "fscontrol.calls.audio_content",
     "fscontrol.esl.frames",
