@@ -17,6 +17,8 @@ from fscontrol.model.trunk import Trunk
 _FINGERPRINT = 8
 _LONG_FINGERPRINT = 32
 _SLUG = 8
+_SHORTEST_EXPIRY = 3240
+_EXPIRIES = 361
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9_\-]")
 
 
@@ -47,6 +49,8 @@ class Action(StrEnum):
     UNCHANGED = "unchanged"
     REMOVED = "removed"
     FAILED = "failed"
+    MOVED = "moved"
+    """Its trunk is another node's now. Plans say so; an answer says `unchanged`, then `removed`, and where to."""
 
 
 def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
@@ -62,7 +66,7 @@ def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gat
 
 
 def _gateway(organization: str, trunk: Trunk, address: str, fingerprint_key: bytes, digits: int) -> Gateway:
-    parameters = _parameters(trunk, address)
+    parameters = _parameters(organization, trunk, address)
     digest = hmac.new(fingerprint_key, digestmod=hashlib.sha256)
     # Length-prefixed, so that no two lists of parameters run together into the same bytes.
     for part in (organization, trunk.id, *(text for pair in parameters for text in pair)):
@@ -88,7 +92,16 @@ def _slug(text: str, length: int) -> str:
     return _UNSAFE_IN_NAME.sub("_", text)[:length]
 
 
-def _parameters(trunk: Trunk, address: str) -> tuple[tuple[str, str], ...]:
+def _spread_expiry(organization: str, trunk_id: str, address: str) -> int:
+    """Sofia's hour and up to a tenth less: a node filled at once must not refresh at once, for ever after."""
+    digest = hashlib.sha256()
+    for part in (organization, trunk_id, address):
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return _SHORTEST_EXPIRY + int.from_bytes(digest.digest()[:4], "big") % _EXPIRIES
+
+
+def _parameters(organization: str, trunk: Trunk, address: str) -> tuple[tuple[str, str], ...]:
     """sofia's parameters (FREESWITCH.md §1), in a fixed order; what has sofia's default is left out."""
     username = trunk.auth_username or trunk.username
     password = trunk.password.get_secret_value()
@@ -113,6 +126,8 @@ def _parameters(trunk: Trunk, address: str) -> tuple[tuple[str, str], ...]:
         ]
     if trunk.expire_seconds is not None:
         chosen.append(("expire-seconds", str(trunk.expire_seconds)))
+    elif trunk.register_:
+        chosen.append(("expire-seconds", str(_spread_expiry(organization, trunk.id, address))))
     if trunk.options_ping_seconds is not None:
         # Several misses before DOWN: one lost OPTIONS must not take a healthy trunk away.
         chosen += [("ping", str(trunk.options_ping_seconds)), ("ping-max", "3"), ("ping-min", "1")]

@@ -157,6 +157,9 @@ class Store(Protocol):
     def lease(self, name: str) -> Lease | None:
         """Who has it now, or None."""
 
+    def unheld_seconds(self, name: str) -> float | None:
+        """For how long nobody has had it, by the store's clock; 0 while somebody has, None when nobody ever had."""
+
     def note_change(self, key: str, by: str) -> None:
         """Tell the other control planes that an organisation was pushed or deleted."""
 

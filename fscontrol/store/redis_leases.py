@@ -1,7 +1,8 @@
 """Leases and notes between control planes in Redis.
 
-Owns: `lease:NAME` (holder and token, gone by itself), `lease_token:NAME` (the highest token given out, for ever), the
-stream `changes`, and writes that a token fences. Refuses: clocks of ours; Redis counts the seconds of a lease.
+Owns: `lease:NAME` (holder and token, gone by itself), `lease_token:NAME` (the highest token given out, for ever),
+`lease_end:NAME` (when it ended or will), the stream `changes`, and writes that a token fences. Refuses: clocks of ours;
+Redis counts the seconds of a lease.
 """
 
 from __future__ import annotations
@@ -32,12 +33,25 @@ end
 local now = string.format('%d %s', token, holder)
 redis.call('SET', KEYS[2], string.format('%d', token))
 redis.call('SET', KEYS[1], now, 'PX', ms)
+local time = redis.call('TIME')
+redis.call('SET', KEYS[3], string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + ms))
 return now
 """
 _RELEASE = """
 local had = redis.call('GET', KEYS[1])
-if had and string.sub(had, string.find(had, ' ', 1, true) + 1) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+if had and string.sub(had, string.find(had, ' ', 1, true) + 1) == ARGV[1] then
+    redis.call('DEL', KEYS[1])
+    local time = redis.call('TIME')
+    redis.call('SET', KEYS[2], string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
+end
 return 0
+"""
+_UNHELD = """
+local ended = redis.call('GET', KEYS[2])
+if not ended then return -1 end
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local time = redis.call('TIME')
+return math.max(0, time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ended))
 """
 
 
@@ -56,18 +70,25 @@ class RedisLeases(ABC):
 
     def acquire_lease(self, name: str, holder: str, seconds: float, above: int = 0) -> Lease:
         """See `Store`."""
-        keys = self._key("lease", name), self._key("lease_token", name)
+        keys = self._key("lease", name), self._key("lease_token", name), self._key("lease_end", name)
         values = holder, str(int(seconds * 1000)), str(above)
-        return _lease(name, str(self._do(lambda: self._redis.eval(_ACQUIRE, 2, *keys, *values))))
+        return _lease(name, str(self._do(lambda: self._redis.eval(_ACQUIRE, 3, *keys, *values))))
 
     def release_lease(self, name: str, holder: str) -> None:
         """See `Store`."""
-        self._do(lambda: self._redis.eval(_RELEASE, 1, self._key("lease", name), holder))
+        keys = self._key("lease", name), self._key("lease_end", name)
+        self._do(lambda: self._redis.eval(_RELEASE, 2, *keys, holder))
 
     def lease(self, name: str) -> Lease | None:
         """See `Store`."""
         found = self._do(lambda: self._redis.get(self._key("lease", name)))
         return None if found is None else _lease(name, str(found))
+
+    def unheld_seconds(self, name: str) -> float | None:
+        """See `Store`."""
+        keys = self._key("lease", name), self._key("lease_end", name)
+        milliseconds = int(str(self._do(lambda: self._redis.eval(_UNHELD, 2, *keys))))
+        return None if milliseconds < 0 else milliseconds / 1000
 
     def note_change(self, key: str, by: str) -> None:
         """See `Store`."""

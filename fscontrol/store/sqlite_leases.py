@@ -62,7 +62,9 @@ class SqliteLeases(ABC):
         """See `Store`."""
 
         def release(db: sqlite3.Connection) -> None:
-            db.execute("UPDATE leases SET expires_at = 0 WHERE name = ? AND holder = ?", (name, holder))
+            now = time.monotonic()
+            done = "UPDATE leases SET expires_at = min(expires_at, ?) WHERE name = ? AND holder = ?"
+            db.execute(done, (now, name, holder))
 
         self._write(release)
 
@@ -71,6 +73,15 @@ class SqliteLeases(ABC):
         now = time.monotonic()
         query = "SELECT holder, token FROM leases WHERE name = ? AND renewed_at <= ? AND expires_at > ?"
         return next((Lease(name, had, int(token)) for had, token in self._read(query, name, now, now)), None)
+
+    def unheld_seconds(self, name: str) -> float | None:
+        """See `Store`."""
+        now = time.monotonic()
+        found = self._read("SELECT renewed_at, expires_at FROM leases WHERE name = ?", name)
+        for renewed_at, expires_at in found:
+            # One of an earlier boot has been over for at least as long as this one lasts.
+            return max(0.0, now - float(expires_at)) if float(renewed_at) <= now else now
+        return None
 
     def note_change(self, key: str, by: str) -> None:
         """See `Store`."""
