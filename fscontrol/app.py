@@ -44,10 +44,7 @@ from fscontrol.provisioning.trunks import Trunks
 from fscontrol.settings import Settings
 from fscontrol.sofia import served
 from fscontrol.sofia.acl import CallerWall
-from fscontrol.sofia.apply import Caution
-from fscontrol.sofia.deliver import GatewayFiles
-from fscontrol.sofia.delivery import Deliveries
-from fscontrol.sofia.reconcile import Reconciler
+from fscontrol.sofia.reconcile import make_fleet, make_reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.base import Store
@@ -98,15 +95,16 @@ class Application:
         self.served = {name: served.ServedGateways() for name in settings.xml_curl_nodes}
         for node in self.nodes:
             served.follow(node, over_http=node.name in self.served)  # before the reconciler's first pass
-        self.reconciler = Reconciler(
+        self.fleet = make_fleet(settings, self.store, self.name)
+        self.reconciler = make_reconciler(
+            settings,
             self.nodes,
             self.leases,
             self.store,
-            Deliveries(GatewayFiles(settings.config_dir), self.served),
+            self.served,
             self.registrations,
-            settings.reconcile_seconds,
             rng.random,
-            Caution(settings.register_seconds, settings.most_removed_share),
+            self.fleet,
         )
         self.sources = TrunkSources(self.store, DnsResolver(), settings.reconcile_seconds)
         self.reconciler.on_applied(self.sources.applied)
@@ -179,7 +177,7 @@ class Application:
         )
         self.wall = CallerWall(
             self.nodes,
-            settings.config_dir,
+            settings.config_dir_of,
             self.sources.networks,
             lambda: self.sources.complete,
             enabled=settings.caller_wall == "on",

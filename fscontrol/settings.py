@@ -27,6 +27,7 @@ FREESWITCH_DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (the public default, refu
 MINIMUM_KEY_LENGTH = 16
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?")
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (to bind, not to ask)
+NODE_PLACE = "{node}"
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,31}")
 
 
@@ -109,6 +110,12 @@ def _ip(value: str) -> str:
         return str(ipaddress.ip_address(value))
     except ValueError:
         raise ValueError("must be a literal IP address") from None
+
+
+def _directory_template(value: Path) -> Path:
+    if any(character in str(value).replace(NODE_PLACE, "") for character in "{}"):
+        raise ValueError(f"may contain {NODE_PLACE}, and no other brace")
+    return value
 
 
 def _port_range(value: object) -> object:
@@ -196,10 +203,33 @@ class Settings(BaseModel):
         repr=False,  # a URL may hold a password
         description="sqlite:///path or redis://host:port/db.",
     )
-    config_dir: Path = Field(
+    config_dir: Annotated[Path, AfterValidator(_directory_template)] = Field(
         Path("var/freeswitch"),
         alias="FSCONTROL_CONFIG_DIR",
-        description="FreeSWITCH's configuration tree; gateway files are delivered into it.",
+        description="FreeSWITCH's configuration tree; gateway files are delivered into it. {node} in it is the node's"
+        " name: each node then has a tree of its own.",
+    )
+    register_on: Literal["all", "one"] = Field(
+        "all",
+        alias="FSCONTROL_REGISTER_ON",
+        description="Where a trunk that registers does so: on all nodes, or on one, which is chosen for each trunk and"
+        " changes when a node is drained, lost or added. Trunks that do not register are on all.",
+    )
+    node_lost_seconds: float = Field(
+        30.0,
+        alias="FSCONTROL_NODE_LOST_SECONDS",
+        ge=5,
+        le=3600,
+        description="With FSCONTROL_REGISTER_ON=one: a node that no control plane has steered for so long is lost, and"
+        " its trunks register on others.",
+    )
+    batch_gateways: int = Field(
+        500,
+        alias="FSCONTROL_BATCH_GATEWAYS",
+        ge=1,
+        le=100_000,
+        description="So many gateways that register are started on a node at once; the next batch follows when these"
+        " have been answered, or after two seconds.",
     )
     delivery: Annotated[tuple[tuple[str, Delivery], ...], BeforeValidator(_deliveries)] = Field(
         (),
@@ -550,6 +580,11 @@ class Settings(BaseModel):
             )
         found += self._too_long_for_a_decision()
         found += self._xml_curl_contradictions()
+        if self.registers_on_one and NODE_PLACE not in str(self.config_dir):
+            found.append(
+                f"FSCONTROL_REGISTER_ON=one needs {NODE_PLACE} in FSCONTROL_CONFIG_DIR, such as"
+                f" {self.config_dir}/{NODE_PLACE}: each node is to have files of its own"
+            )
         if self.media_driver is Driver.SIP and not self.assistant_sip_uri:
             found.append("FSCONTROL_MEDIA_DRIVER=sip needs FSCONTROL_ASSISTANT_SIP_URI")
         if self.media_driver.module and not self.stream_url:
@@ -566,6 +601,15 @@ class Settings(BaseModel):
                 "FSCONTROL_SECRET_KEY is not set: replicas sharing Redis need one key to read each other's secrets"
             )
         return found
+
+    @property
+    def registers_on_one(self) -> bool:
+        """Whether there are several nodes, of which one is to register a trunk."""
+        return self.register_on == "one" and len(self.nodes) > 1
+
+    def config_dir_of(self, node: str) -> Path:
+        """The configuration tree of a node."""
+        return Path(str(self.config_dir).replace(NODE_PLACE, node))
 
     def delivery_of(self, node: str) -> Delivery:
         """How gateways reach a node."""

@@ -72,7 +72,9 @@ def make_controls(
         found = organization(call)
         if found is None:
             return []
-        return outbound_gateways(found, store.applied(found.key).get(call.node), store.fingerprint_key())
+        in_force = store.applied(found.key).get(call.node)
+        on_one = settings.registers_on_one
+        return outbound_gateways(found, in_force, store.fingerprint_key(), registers_on_one=on_one)
 
     def terminates_on_hold(call: CallRecord) -> bool:
         found = organization(call)

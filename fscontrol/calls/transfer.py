@@ -46,16 +46,25 @@ _ANSWER_OF_TARGET = "sip_refer_target_status_code"
 
 
 def outbound_gateways(
-    organization: Organization, in_force: Organization | None, fingerprint_key: bytes
+    organization: Organization,
+    in_force: Organization | None,
+    fingerprint_key: bytes,
+    *,
+    registers_on_one: bool = False,
 ) -> list[str]:
     """The gateways a call of the organisation may go out by, best first; a trunk's own order within its priority.
 
     What is wanted decides which trunks and in which order; `in_force`, what the call's node has, decides by which
-    gateways: while a trunk's new ones are not accepted, its old ones carry the calls.
+    gateways: while a trunk's new ones are not accepted, its old ones carry the calls. With `registers_on_one` a trunk
+    that registers and is not in force there is another node's.
     """
     open_trunks = [trunk for trunk in organization.enabled_trunks if trunk.outbound_enabled]
     accepted = {trunk.id: trunk for trunk in in_force.trunks} if in_force else {}
-    there = tuple(accepted.get(trunk.id, trunk) for trunk in open_trunks)
+    there = tuple(
+        accepted.get(trunk.id, trunk)
+        for trunk in open_trunks
+        if trunk.id in accepted or not (registers_on_one and trunk.register_)
+    )
     priority = {trunk.id: trunk.priority for trunk in open_trunks}
     usable = gateways_of(organization.model_copy(update={"trunks": there}), fingerprint_key)
     return [gateway.name for gateway in sorted(usable, key=lambda gateway: priority[gateway.trunk_id])]

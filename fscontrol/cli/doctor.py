@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 import requests
@@ -83,18 +84,24 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 
 def _directories(settings: Settings) -> Iterator[Finding]:
-    root = settings.config_dir
+    trees = {settings.config_dir_of(node.name): node.name for node in reversed(settings.nodes)}
+    for root, node in sorted(trees.items()):
+        yield from _tree(root, node if len(trees) > 1 else "")
+
+
+def _tree(root: Path, node: str) -> Iterator[Finding]:
     gateways = root / GATEWAY_DIRECTORY
+    of = f" of {node}" if node else ""
     there = (root / "freeswitch.xml").is_file()
     yield Finding(
-        "configuration tree",
+        f"configuration tree{of}",
         there,
         f"{root}{'' if there else ' has no freeswitch.xml'}",
-        f"run: fscontrol freeswitch-config {root}",
+        f"run: fscontrol freeswitch-config {f'--node {node} ' if node else ''}{root}",
     )
     writable = gateways.is_dir() and os.access(gateways, os.W_OK | os.X_OK)
     yield Finding(
-        "gateway directory",
+        f"gateway directory{of}",
         writable,
         f"{gateways} {'is' if writable else 'is not'} writable",
         "make it, owned by the user fscontrol and FreeSWITCH share",

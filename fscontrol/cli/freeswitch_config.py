@@ -9,7 +9,7 @@ import click
 
 from fscontrol import settings as configuration
 from fscontrol.errors import ConfigurationError
-from fscontrol.settings import NodeAddress, Settings
+from fscontrol.settings import NODE_PLACE, NodeAddress, Settings
 from fscontrol.sofia.tree import NodeConfig, XmlCurl
 
 
@@ -20,7 +20,7 @@ from fscontrol.sofia.tree import NodeConfig, XmlCurl
 )
 @click.option("--force", is_flag=True, help="Also over a configuration that fscontrol did not write.")
 def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
-    """Write FreeSWITCH's configuration tree into DIRECTORY.
+    """Write FreeSWITCH's configuration tree into DIRECTORY; {node} in it is the node's name.
 
     Boot it with `freeswitch -conf DIRECTORY -log … -db …`. Gateways are delivered into it later, while both run.
     """
@@ -32,12 +32,13 @@ def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
     nodes = {node.name: node for node in settings.nodes}
     if node_name and node_name not in nodes:
         raise click.UsageError(f"FSCONTROL_NODES names no node {node_name!r}")
+    node = nodes[node_name] if node_name else settings.nodes[0]
+    directory = Path(str(directory).replace(NODE_PLACE, node.name))
     there = directory / "freeswitch.xml"
     if not force and there.is_file() and "fscontrol" not in there.read_text("utf-8", "replace"):
         raise click.UsageError(
             f"{directory} holds a configuration that is not ours; choose another, or --force"
         )
-    node = nodes[node_name] if node_name else settings.nodes[0]
     files = render_tree(node_config(settings, node))
     write_tree(directory, files)
     if XML_CURL_FILE not in files:

@@ -39,26 +39,39 @@ def nodes(context: click.Context, as_json: bool) -> None:
 @nodes.command()
 @click.argument("name")
 def drain(name: str) -> None:
-    """Let a node take no new calls. Calls in progress go on; `fscontrol nodes` shows how many are left."""
+    """Let a node take no new calls, and with FSCONTROL_REGISTER_ON=one move its registrations to others.
+
+    Calls in progress go on; `fscontrol nodes` shows how many are left, and how many registrations are still to move.
+    """
     _tell(name, "drain")
 
 
 @nodes.command()
 @click.argument("name")
 def undrain(name: str) -> None:
-    """Let a node take calls again."""
+    """Let a node take calls again, and its share of the registrations."""
     _tell(name, "undrain")
 
 
 def node_table(found: Iterable[Mapping[str, Any]]) -> Table:
     """The nodes, in the order of the settings."""
     table = Table(title="Nodes", title_justify="left")
-    for column in ("node", "connected", "steered by", "state", "calls", "gateways"):
+    for column in (
+        "node",
+        "connected",
+        "steered by",
+        "state",
+        "calls",
+        "gateways",
+        "registrations",
+        "to move",
+    ):
         table.add_column(column, overflow="fold")
     for node in found:
         connected = "yes" if node["connected"] else f"no: {node['detail'] or 'unreachable'}"
         holder = f"{node['holder'] or 'nobody'}{' (this one)' if node['is_ours'] else ''}"
-        row = (node["node"], connected, holder, node["state"], node["calls"], node["gateways"])
+        counts = (node[name] for name in ("calls", "gateways", "registrations", "to_move"))
+        row = (node["node"], connected, holder, node["state"], *counts)
         table.add_row(*(escape(str(value)) for value in row))
     return table
 

@@ -12,13 +12,26 @@ from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
+from fscontrol.sofia.fleet import Fleet
+from fscontrol.sofia.owned import Owned
+from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
 
-_DRAINED = "takes no new calls (503); its registrations stay, so that what is bound to it alone is not lost"
+_DRAINED = "takes no new calls (503); its registrations"
+_STAY = "stay, so that what is bound to it alone is not lost"
+_MOVE = "move to other nodes, each as soon as it is registered there"
 
 
-def door(nodes: Nodes, leases: Leases, draining: Draining, store: Store) -> Blueprint:
-    """The blueprint."""
+def door(
+    nodes: Nodes,
+    leases: Leases,
+    draining: Draining,
+    store: Store,
+    registrations: Registrations,
+    fleet: Fleet | None,
+) -> Blueprint:
+    """The blueprint. `fleet` is None when every node is to have every registration."""
+    owned = Owned(store, registrations, fleet)
     routes = Blueprint("nodes", __name__)
 
     @routes.get("/api/nodes")
@@ -32,7 +45,8 @@ def door(nodes: Nodes, leases: Leases, draining: Draining, store: Store) -> Blue
         node = nodes[name]
         draining.put(name, drained=True)
         shown = view(node)
-        message = f"{name} {_DRAINED}; {shown['calls']} call(s) left"
+        registrations = _MOVE if owned.are_moved else _STAY
+        message = f"{name} {_DRAINED} {registrations}; {shown['calls']} call(s) left"
         return jsonify({"success": True, "message": message, "node": shown})
 
     @routes.post("/api/nodes/<name>/undrain")
@@ -45,7 +59,9 @@ def door(nodes: Nodes, leases: Leases, draining: Draining, store: Store) -> Blue
     def view(node: NodeClient) -> dict[str, Any]:
         lease = leases[node.name].current()
         calls = len(store.unfinished_calls(node.name))
-        taking = "active" if node.name not in store.drained_nodes() else "draining" if calls else "drained"
+        registrations, to_move = owned.counts(node.name)
+        left = calls or to_move
+        taking = "active" if node.name not in store.drained_nodes() else "draining" if left else "drained"
         return {
             "node": node.name,
             "connected": node.connected,
@@ -56,6 +72,8 @@ def door(nodes: Nodes, leases: Leases, draining: Draining, store: Store) -> Blue
             "state": taking,
             "calls": calls,
             "gateways": len(store.ledger(node.name)),
+            "registrations": registrations,
+            "to_move": to_move,
         }
 
     return routes

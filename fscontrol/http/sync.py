@@ -21,11 +21,11 @@ from fscontrol.model.registration import GatewayState
 from fscontrol.provisioning import sync_document
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import SyncDocument
-from fscontrol.sofia.apply import NO_GENERATION
 from fscontrol.sofia.outcome import GatewayOutcome, PassOutcome, Status, unreachable
-from fscontrol.sofia.plan import Plan
+from fscontrol.sofia.plan import Change, Plan
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
+from fscontrol.sofia.work import NO_GENERATION
 
 LONGEST_WAIT = 60.0
 LONGEST_SETTLING = 5.0
@@ -211,14 +211,19 @@ def _dry_run(
 
 
 def _planned(plan: Plan) -> list[dict[str, Any]]:
+    def detail(change: Change) -> str | None:
+        if change.away is not None:
+            return f"moves to {change.away.owner}"
+        return f"replaces {', '.join(change.replaces)}" if change.replaces else None
+
     return [
         {
             "trunk_id": change.trunk_id,
             "gateway": change.name,
-            "action": change.action.value,
-            "loaded": change.action in (Action.UNCHANGED, Action.REMOVED),
+            "action": (Action.UNCHANGED if change.away else change.action).value,
+            "loaded": change.action in (Action.UNCHANGED, Action.REMOVED, Action.MOVED),
             "state": None,
-            "detail": f"replaces {', '.join(change.replaces)}" if change.replaces else None,
+            "detail": detail(change),
         }
         for change in plan.changes
     ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import gevent
@@ -29,6 +29,7 @@ from fscontrol.model.networks import Network, plain_network
 from fscontrol.sofia.deliver import write_private_file
 from fscontrol.sofia.xml import checked, environment
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.threads import on_a_thread
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +93,14 @@ class CallerWall:
     """Keeps the list of every node what `networks` says.
 
     `complete` is false while the networks are not all known yet, right after the start: until then nobody is taken off
-    the list. `enabled` false lets everybody ask. `is_ours` says of a node's name whether we steer it now.
+    the list. `enabled` false lets everybody ask. `is_ours` says of a node's name whether we steer it now,
+    `config_dir_of` where it reads its configuration.
     """
 
     def __init__(
         self,
         nodes: Iterable[NodeClient],
-        config_dir: Path,
+        config_dir_of: Callable[[str], Path],
         networks: Callable[[], Iterable[Network]],
         complete: Callable[[], bool] = lambda: True,
         *,
@@ -107,7 +109,7 @@ class CallerWall:
     ) -> None:
         self.refused = 0
         self._nodes = list(nodes)
-        self._path = config_dir / CALLERS_FILE
+        self._paths = {node.name: config_dir_of(node.name) / CALLERS_FILE for node in self._nodes}
         self._networks = networks
         self._complete = complete
         self._enabled = enabled
@@ -185,28 +187,23 @@ class CallerWall:
             log.exception("the list of callers is not delivered; the last stays")
         return False
 
-    def _deliver(self) -> str:
+    def _deliver(self) -> dict[Path, str]:
         networks = set(self._networks()) if self._enabled else set(EVERYBODY)
         keep = not self._complete()
         # On a thread: rendering thousands is CPU and fsync waits for the disk; calls in progress must not.
-        return str(gevent.get_hub().threadpool.apply(self._write, (networks, keep)))
+        # Of one that is away too: it may boot without us.
+        mine = (node for node in self._nodes if not node.connected or self._is_ours(node.name))
+        paths = sorted({self._paths[node.name] for node in mine})
+        return on_a_thread(lambda: {path: _write(path, networks, keep=keep) for path in paths})
 
-    def _write(self, networks: set[Network], keep: bool) -> str:
-        try:
-            delivered = self._path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
-            delivered = ""
-        text = render_callers(networks.union(networks_in(delivered)) if keep else networks)
-        if text != delivered:
-            write_private_file(self._path, text)
-        return text
-
-    def _load_everywhere(self, text: str) -> bool:
+    def _load_everywhere(self, texts: Mapping[Path, str]) -> bool:
         """Reload where the list is older; whether every connected node has it now."""
-        behind = [node for node in self._ours if self._loaded.get(node.name) != text]
-        workers = [spawn(f"reload callers {node.name}", self._load, node, text) for node in behind]
+        # One that became ours meanwhile has woken us again.
+        wanted = [(n, texts[self._paths[n.name]]) for n in self._ours if self._paths[n.name] in texts]
+        behind = [(node, text) for node, text in wanted if self._loaded.get(node.name) != text]
+        workers = [spawn(f"reload callers {node.name}", self._load, node, text) for node, text in behind]
         gevent.joinall(workers)
-        return all(not node.connected or self._loaded.get(node.name) == text for node in behind)
+        return all(not node.connected or self._loaded.get(node.name) == text for node, text in behind)
 
     def _load(self, node: NodeClient, text: str) -> None:
         callers = networks_in(text)
@@ -215,7 +212,7 @@ class CallerWall:
             # The last one proves the most: whatever cut the list short would have lost it.
             if callers and node.request(commands.is_in_acl(str(callers[-1][0]), CALLERS)) != "true":
                 raise CommandRefused(
-                    f"{callers[-1]} is not on the list after reloadacl: does it read {self._path}?"
+                    f"{callers[-1]} is not on the list after reloadacl: does it read {self._paths[node.name]}?"
                 )
         except FscontrolError as error:
             log.error("the list of callers is not loaded", extra={"node": node.name, "reason": str(error)})
@@ -236,6 +233,17 @@ class CallerWall:
                 "call refused by the list of callers",
                 extra={"node": name, "sip_call_id": (event.variable("sip_call_id") or "")[:256]},
             )
+
+
+def _write(path: Path, networks: set[Network], *, keep: bool) -> str:
+    try:
+        delivered = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        delivered = ""
+    text = render_callers(networks.union(networks_in(delivered)) if keep else networks)
+    if text != delivered:
+        write_private_file(path, text)
+    return text
 
 
 def require_reloaded(answer: str) -> None:

@@ -57,24 +57,30 @@ class Attempts:
         for key in keys:
             self._put(key, None)
 
-    def note(self, key: str, plan: Plan, loaded: Collection[str], now: float) -> None:
-        """Remember what a plan of second `now` leaves open for one organisation; what it kills counts as gone."""
+    def note(
+        self, key: str, plan: Plan, loaded: Collection[str], now: float, elsewhere: Iterable[str] = ()
+    ) -> None:
+        """Remember what a plan of second `now` leaves open for one organisation; what it kills counts as gone.
+
+        `elsewhere` are gateways of other nodes that are to leave those: what they do concerns it, too.
+        """
         there = set(loaded) - set(plan.to_kill)
         earlier = self._memories.get(key) or _Memory()
         still_open = [change for change in plan.changes if _is_open(change, there)]
         waiting = {
             name
             for change in still_open
-            for name in (change.replaces if change.verdict is Verdict.ACCEPTED else (change.name,))
+            for name in (change.replaces if _takes_over(change) else (change.name,))
             if name in there
         }
         since = {name: earlier.since.get(name, now) for name in waiting}
         refused = {
             change.name: (change.said, self._refused_at(earlier, change.name, now))
             for change in plan.changes
-            if change.verdict is Verdict.REFUSED and change.said
+            if change.verdict is Verdict.REFUSED and change.said and change.away is None
         }
-        watched = {name for change in still_open for name in (change.name, *change.replaces)}
+        watched = {name for change in still_open for name in (change.name, *change.replaces)} | set(elsewhere)
+        watched |= {g.name for change in still_open if change.away for g in change.away.gateways}
         ends = (at + self._patience for at in since.values())
         due = min((end for end in ends if end > now), default=None)
         memory = _Memory(since, refused, frozenset(watched | set(plan.to_register_again)), due)
@@ -104,8 +110,14 @@ class Attempts:
             self._owner |= dict.fromkeys(memory.watched, key)
 
 
+def _takes_over(change: Change) -> bool:
+    return change.verdict is Verdict.ACCEPTED and change.away is None
+
+
 def _is_open(change: Change, there: Collection[str]) -> bool:
     """Whether something is still to come of it: an answer, or the leave of what is not in force."""
+    if change.away is not None:
+        return change.name in there
     match change.verdict:
         case Verdict.ACCEPTED:
             return any(name in there for name in change.replaces)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from fscontrol.model.gateway import Gateway
 from fscontrol.sofia.deliver import GatewayFiles
@@ -19,11 +20,22 @@ from fscontrol.telemetry.threads import on_a_thread
 
 
 class NodeDelivery:
-    """The way to one node. `served` is None for a node that gets its gateways from files alone."""
+    """The way to one node. `served` is None for a node that gets its gateways from files alone.
 
-    def __init__(self, files: GatewayFiles, served: ServedGateways | None = None) -> None:
+    `is_alone`: no other node reads these files.
+    """
+
+    def __init__(
+        self, files: GatewayFiles, served: ServedGateways | None = None, *, is_alone: bool = True
+    ) -> None:
         self._files = files
         self._served = served
+        self._is_alone = is_alone
+
+    @property
+    def starts_what_it_is_asked_to(self) -> bool:
+        """Whether a start of many starts these alone: from files it starts whatever they hold, for other nodes too."""
+        return self._is_alone or self._served is not None
 
     def deliver(self, organization: str, gateways: Sequence[Gateway]) -> None:
         """Have these where the node looks, in place of all the organisation had there; none: remove it."""
@@ -51,12 +63,20 @@ class NodeDelivery:
 
 
 class Deliveries:
-    """The ways to all nodes. The nodes of one control plane share the configuration directory, and so the files."""
+    """The ways to all nodes, each by its configuration directory, which nodes may share, and so the files."""
 
-    def __init__(self, files: GatewayFiles, served: Mapping[str, ServedGateways]) -> None:
-        self.files = files
+    def __init__(self, directories: Mapping[str, Path], served: Mapping[str, ServedGateways]) -> None:
+        self._directories = directories
+        self._files = {directory: GatewayFiles(directory) for directory in directories.values()}
         self._served = served
+
+    @property
+    def files(self) -> tuple[GatewayFiles, ...]:
+        """Those of every directory."""
+        return tuple(self._files.values())
 
     def to(self, node: str) -> NodeDelivery:
         """The way to one node."""
-        return NodeDelivery(self.files, self._served.get(node))
+        directory = self._directories[node]
+        readers = sum(one == directory for one in self._directories.values())
+        return NodeDelivery(self._files[directory], self._served.get(node), is_alone=readers == 1)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from fscontrol.errors import FscontrolError
 from fscontrol.model.gateway import Action
 from fscontrol.sofia.plan import Change, Plan
-from fscontrol.sofia.replacing import Verdict
+from fscontrol.sofia.replacing import Away, Verdict
 
 INSIST = "push again with ?force=true"
 
@@ -88,7 +88,8 @@ def going_on(earlier: PassOutcome | None, now: PassOutcome) -> PassOutcome:
 class Told:
     """What a pass knows at its end. `first` are the actions its first look planned; `patience` is in seconds.
 
-    `problem` says why nothing was done at all, `why_held` why removed gateways are still there.
+    `problem` says why nothing was done at all, `why_held` why removed gateways are still there; `postponed` are those
+    that a later batch starts.
     """
 
     node: str
@@ -99,6 +100,7 @@ class Told:
     patience: float
     problem: str = ""
     why_held: str = ""
+    postponed: frozenset[str] = frozenset()
 
 
 def outcome_of(told: Told) -> PassOutcome:
@@ -112,11 +114,18 @@ def outcome_of(told: Told) -> PassOutcome:
 
 
 def _each(told: Told) -> Iterator[tuple[Status, GatewayOutcome]]:
+    wanted = [change.name for change in told.plan.changes if change.gateway is not None]
+    progress = f"{sum(name in told.loaded for name in wanted)} of {len(wanted)} started"
     for change in told.plan.changes:
         loaded = change.name in told.loaded
         if told.problem:
             failed = GatewayOutcome(change.trunk_id, change.name, Action.FAILED, loaded, told.problem)
             yield Status.FAILED, failed
+        elif change.away is not None:
+            yield _moved(told, change, change.away, loaded=loaded)
+        elif change.name in told.postponed and not loaded:
+            action = told.first.get(change.name, change.action)
+            yield Status.PENDING, GatewayOutcome(change.trunk_id, change.name, action, False, progress)
         elif change.action is Action.REMOVED:
             yield _removed(told, change, loaded=loaded)
         elif change.verdict is Verdict.ACCEPTED:
@@ -133,6 +142,30 @@ def _removed(told: Told, change: Change, *, loaded: bool) -> tuple[Status, Gatew
         return Status.HELD, held
     still = GatewayOutcome(change.trunk_id, change.name, Action.FAILED, True, "still loaded")
     return Status.FAILED, still
+
+
+def _moved(told: Told, change: Change, away: Away, *, loaded: bool) -> tuple[Status, GatewayOutcome]:
+    if not loaded:
+        gone = GatewayOutcome(change.trunk_id, change.name, Action.REMOVED, False, f"{away.owner} has it now")
+        return Status.CONVERGED, gone
+    said = f" ({change.said})" if change.said else ""
+    match change.verdict:
+        case Verdict.ACCEPTED:
+            status, detail = Status.PENDING, f"{away.owner} has it now; this one is to go"
+        case Verdict.WAITING:
+            detail = f"moves to {away.owner} as soon as it is registered there{said}"
+            status = Status.PENDING
+        case Verdict.REFUSED:
+            detail = (
+                f"{away.owner} is to have it, but there the carrier answered {change.said}; it stays here"
+            )
+            status = Status.REFUSED
+        case Verdict.UNANSWERED:
+            detail = (
+                f"{away.owner} is to have it, but it is not registered there{said}; it stays here until then"
+            )
+            status = Status.UNANSWERED
+    return status, GatewayOutcome(change.trunk_id, change.name, Action.UNCHANGED, True, detail)
 
 
 def _not_loaded(change: Change) -> tuple[Status, GatewayOutcome]:

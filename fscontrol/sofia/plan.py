@@ -16,7 +16,8 @@ from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.gateway import Action, Gateway
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk
-from fscontrol.sofia.replacing import Farewell, Verdict, World, carriers_words, farewell, judge
+from fscontrol.sofia.moving import take_leave, to_register_again
+from fscontrol.sofia.replacing import Away, Farewell, Verdict, World, carriers_words, farewell, judge
 
 HANDFUL = 10
 """So few gateways may be removed whatever share of all they are."""
@@ -26,7 +27,7 @@ HANDFUL = 10
 class Change:
     """One gateway of the plan. For `removed` there is no desired `gateway`; `replaces` are its trunk's old ones there.
 
-    `said` is what the carrier answered to it, such as `403 Forbidden`.
+    `said` is what the carrier answered to it, such as `403 Forbidden`; of `moved`, what it answered there.
     """
 
     action: Action
@@ -36,6 +37,10 @@ class Change:
     replaces: tuple[str, ...] = ()
     verdict: Verdict = Verdict.ACCEPTED
     said: str = ""
+    away: Away | None = None
+    """Of `moved`: the node that owns the trunk now, and what it is to have."""
+    goes: bool = False
+    """Of `moved`: nothing of the carrier's holds it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,23 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether nothing has to be done to FreeSWITCH, now or as soon as a carrier has answered."""
-        return not self.to_start and not self.to_kill and not self.replaced and not self.held
+        moves = any(change.away for change in self.changes)
+        return not (self.to_start or self.to_kill or self.replaced or self.held or moves)
 
     @property
     def removed(self) -> tuple[str, ...]:
         """Gateways of trunks that are not wanted any more."""
         return tuple(c.name for c in self.changes if c.action is Action.REMOVED)
+
+    @property
+    def moving(self) -> dict[str, Away]:
+        """The trunks that have gateways here and another node as owner."""
+        return {c.trunk_id: c.away for c in self.changes if c.away is not None}
+
+    @property
+    def leaving(self) -> tuple[str, ...]:
+        """The gateways of such trunks that may go now, if it is this node's turn."""
+        return tuple(c.name for c in self.changes if c.away is not None and c.goes)
 
     @property
     def hinges_on(self) -> frozenset[str]:
@@ -89,7 +105,7 @@ class _Parts:
     kill: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
 
-    def take_leave(self, parting: Farewell) -> None:
+    def part(self, parting: Farewell) -> None:
         self.kill += parting.kill
         self.again += parting.register_again
 
@@ -106,12 +122,17 @@ def make_plan(organization: str, desired: Sequence[Gateway], world: World) -> Pl
     parts = _Parts(world, frozenset(gateway.name for gateway in world.applied))
     for trunk_id, gateways in trunks.items():
         _plan_trunk(parts, gateways, others.get(trunk_id, []), former.get(trunk_id, []))
+        leaving = world.leaving.get(trunk_id, ())
+        parts.again += to_register_again((gateway.name for gateway in gateways), leaving, world)
+    for trunk_id in world.away:
+        if there := others.get(trunk_id, []):
+            _plan_move(parts, trunk_id, there, former.get(trunk_id, []))
     staying = {gateway.name for gateway in parts.present}
     gone = [
         (trunk_id, name)
         for trunk_id, names in others.items()
         for name in names
-        if trunk_id not in trunks and name not in staying
+        if trunk_id not in trunks and trunk_id not in world.away and name not in staying
     ]
     parts.changes += [Change(Action.REMOVED, name, trunk_id) for trunk_id, name in gone]
     held = tuple(name for _, name in gone) if world.holds_removals and not world.forced else ()
@@ -141,14 +162,29 @@ def _plan_trunk(parts: _Parts, gateways: list[Gateway], old: list[str], former: 
         case Verdict.ACCEPTED:
             parts.present += gateways
             if all(gateway.name in world.loaded for gateway in gateways):
-                parts.take_leave(_succeed(gateways, old, world))
+                parts.part(_succeed(gateways, old, world))
         case Verdict.REFUSED:
             parts.present += [gateway for gateway in gateways if gateway not in new] + former
             leaving = [gateway.name for gateway in new] + strays
-            parts.take_leave(farewell(leaving, in_force or old, world, in_time=False))
+            parts.part(farewell(leaving, in_force or old, world, in_time=False))
         case Verdict.WAITING | Verdict.UNANSWERED:
             parts.present += gateways + former
-            parts.take_leave(farewell(strays, (), world, in_time=False))
+            parts.part(farewell(strays, (), world, in_time=False))
+
+
+def _plan_move(parts: _Parts, trunk_id: str, names: list[str], former: list[Gateway]) -> None:
+    """What is there of a trunk that another node owns stays, delivered and in force, until it may go."""
+    world = parts.world
+    away = world.away[trunk_id]
+    leave = take_leave(names, away, world)
+    for name in names:
+        goes = name in leave.kill
+        moved = Change(Action.MOVED, name, trunk_id, None, (), leave.verdict, leave.said, away, goes=goes)
+        parts.changes.append(moved)
+    going = leave.kill if world.may_move else ()
+    parts.kill += going
+    known = {gateway.name: gateway for gateway in (*away.gateways, *former)}
+    parts.present += [known[name] for name in names if name in known and name not in going]
 
 
 def _succeed(gateways: list[Gateway], old: list[str], world: World) -> Farewell:
@@ -209,10 +245,18 @@ def in_force_after(
         for change in plan.changes
         if change.gateway and (change.verdict is not Verdict.ACCEPTED or change.name not in loaded)
     }
+    # Of a trunk that another node owns, what is still here and is to be here after this pass.
+    moving = {c.trunk_id for c in plan.changes if c.away and c.name in loaded and c.name not in plan.to_kill}
+    behind |= moving
+    elsewhere = {trunk.id for trunk in desired.enabled_trunks if trunk.register_} - {
+        change.trunk_id for change in plan.changes if change.gateway or change.trunk_id in moving
+    }
     held = {change.trunk_id for change in plan.changes if change.name in plan.held}
-    trunks = [earlier.get(trunk.id) if trunk.id in behind else trunk for trunk in desired.enabled_trunks] + [
-        trunk for trunk in earlier.values() if trunk.id in held
-    ]
+    trunks = [
+        earlier.get(trunk.id) if trunk.id in behind else trunk
+        for trunk in desired.enabled_trunks
+        if trunk.id not in elsewhere
+    ] + [trunk for trunk in earlier.values() if trunk.id in held]
     there = tuple(trunk for trunk in trunks if trunk is not None)
     changes = {"name": "", "media": AssistantMedia(), "trunks": there, "phone_numbers": (), "forced": False}
     changes |= {"draft": None, "trunk_times": {}, "edited": False, "pushed_generation": None}

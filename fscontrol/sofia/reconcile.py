@@ -1,29 +1,59 @@
 """Bringing every node to the desired state: level-triggered, one worker a node.
 
 Owns: who is woken when (a push, a reconnect, a gateway gone that we did not kill, a carrier's answer to a replacement
-or the end of the patience with it, a timer with jitter), and putting together what the workers say. Refuses: to read
-requests; only the store says what is wanted.
+or the end of the patience with it, another view of the fleet, a timer with jitter), and putting together what the
+workers say. Refuses: to read requests; only the store says what is wanted.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fscontrol.errors import FscontrolError
 from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.organization import Organization
-from fscontrol.sofia.apply import Caution, NodeApplier
+from fscontrol.settings import Settings
+from fscontrol.sofia.apply import NodeApplier
+from fscontrol.sofia.deliver import GatewayFiles
 from fscontrol.sofia.delivery import Deliveries
+from fscontrol.sofia.fleet import Fleet
 from fscontrol.sofia.outcome import PassOutcome, Status, unreachable
 from fscontrol.sofia.plan import Plan
 from fscontrol.sofia.registrations import Registrations
+from fscontrol.sofia.served import ServedGateways
+from fscontrol.sofia.work import Caution
 from fscontrol.sofia.worker import NodeWorker
 from fscontrol.store.base import Store
 
 log = logging.getLogger(__name__)
+
+
+def make_fleet(settings: Settings, store: Store, holder: str) -> Fleet | None:
+    """The view that trunks are placed by; None when every node is to have every trunk."""
+    if not settings.registers_on_one:
+        return None
+    return Fleet([node.name for node in settings.nodes], store, holder, settings.node_lost_seconds)
+
+
+def make_reconciler(
+    settings: Settings, nodes: Nodes, leases: Leases, store: Store, served: Mapping[str, ServedGateways],
+    registrations: Registrations, random: Callable[[], float], fleet: Fleet | None,
+) -> Reconciler:  # fmt: skip
+    """The reconciler these settings ask for."""
+    return Reconciler(
+        nodes,
+        leases,
+        store,
+        Deliveries({node.name: settings.config_dir_of(node.name) for node in nodes}, served),
+        registrations,
+        settings.reconcile_seconds,
+        random,
+        Caution(settings.register_seconds, settings.most_removed_share, settings.batch_gateways),
+        fleet,
+    )
 
 
 class Reconciler:
@@ -31,7 +61,7 @@ class Reconciler:
 
     def __init__(
         self, nodes: Nodes, leases: Leases, store: Store, deliveries: Deliveries, registrations: Registrations,
-        seconds: float, random: Callable[[], float], caution: Caution,
+        seconds: float, random: Callable[[], float], caution: Caution, fleet: Fleet | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._files = deliveries.files
@@ -48,6 +78,8 @@ class Reconciler:
                     registrations,
                     caution,
                     time.monotonic,
+                    fleet,
+                    [other for other in nodes if other is not node] if fleet else (),
                 ),
                 store,
                 seconds,
@@ -56,6 +88,11 @@ class Reconciler:
             )
             for node in nodes
         ]
+        self._fleet = fleet
+        if fleet is not None:
+            fleet.on_change(self._order_everything)
+            for worker in self._workers:
+                worker.follow(other for other in nodes if other is not worker.client)
 
     def on_applied(self, callback: Callable[[str], None]) -> None:
         """Call with an organisation's key when a node has a generation of it whole."""
@@ -67,19 +104,33 @@ class Reconciler:
 
     def start(self) -> None:
         """Clear what a killed process left behind, then begin; every node gets a full pass once it is connected."""
-        self._files.clear_left_behind()
-        # Left alone: an empty or another store must not take away what FreeSWITCH works with.
-        if unknown := self._files.organizations_unknown_to(set(self._store.organization_keys())):
-            log.warning(
-                "gateway files of organisations that are not in the store", extra={"files": unknown[:20]}
-            )
+        keys = set(self._store.organization_keys())
+        for files in self._files:
+            files.clear_left_behind()
+            self._tell_unknown(files, keys)
+        if self._fleet is not None:
+            self._fleet.start()
         for worker in self._workers:
             worker.start()
 
+    @staticmethod
+    def _tell_unknown(files: GatewayFiles, keys: set[str]) -> None:
+        # Left alone: an empty or another store must not take away what FreeSWITCH works with.
+        if unknown := files.organizations_unknown_to(keys):
+            log.warning(
+                "gateway files of organisations that are not in the store", extra={"files": unknown[:20]}
+            )
+
     def stop(self) -> None:
         """End all workers."""
+        if self._fleet is not None:
+            self._fleet.stop()
         for worker in self._workers:
             worker.stop()
+
+    def _order_everything(self) -> None:
+        for worker in self._workers:
+            worker.order_everything()
 
     def wake(self, key: str) -> None:
         """Somebody changed an organisation, or pushed it again."""

@@ -32,6 +32,18 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """A registering trunk that another node owns: the gateways that one is to have, and how they register there.
+
+    `there` is None when the owner cannot be asked.
+    """
+
+    owner: str
+    gateways: tuple[Gateway, ...]
+    there: Mapping[str, Registration] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """What is known when a plan is made. Seconds are those of one clock, `now` included.
 
@@ -52,6 +64,12 @@ class World:
     """Replace and remove without waiting or asking."""
     holds_removals: bool = False
     """Leave what was removed where it is; see `plan.holds_back`."""
+    away: Mapping[str, Away] = field(default_factory=dict)
+    """The trunks that other nodes own, by their ids."""
+    leaving: Mapping[str, tuple[Registration, ...]] = field(default_factory=dict)
+    """Of trunks this node owns: their gateways on other nodes, which are to leave those."""
+    may_move: bool = False
+    """Whether it is this node's turn to let gateways go to their owners; see `turns`."""
 
     def has_waited(self, names: Iterable[str]) -> bool:
         """Whether the one of them that waits longest has used up its patience."""

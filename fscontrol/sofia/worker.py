@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import gevent
 from gevent.event import Event as Flag
@@ -20,10 +20,11 @@ from fscontrol.esl.event import Event
 from fscontrol.esl.lease import NodeLease
 from fscontrol.model.organization import Organization
 from fscontrol.model.registration import GatewayState
-from fscontrol.sofia.apply import NO_GENERATION, NodeApplier
+from fscontrol.sofia.apply import NodeApplier
 from fscontrol.sofia.holder import told_by_holder
 from fscontrol.sofia.outcome import PassOutcome, Status, going_on, unreachable
 from fscontrol.sofia.plan import Plan
+from fscontrol.sofia.work import NO_GENERATION
 from fscontrol.store.base import NodeResult, Store
 from fscontrol.telemetry.greenlets import spawn
 
@@ -69,6 +70,12 @@ class NodeWorker:
         lease.on_taken(self._taken)
         client.on_event("sofia::gateway_delete", self._gateway_gone)
         client.on_event("sofia::gateway_state", self._gateway_changed)
+
+    def follow(self, others: Iterable[NodeClient]) -> None:
+        """Take to heart what gateways on these nodes do that come from this one, or go to it."""
+        for other in others:
+            other.on_event("sofia::gateway_state", self._changed_elsewhere)
+            other.on_event("sofia::gateway_delete", self._changed_elsewhere)
 
     def start(self) -> None:
         """Begin working."""
@@ -132,9 +139,18 @@ class NodeWorker:
         self.order_everything()
 
     def _gateway_changed(self, event: Event) -> None:
-        owner = self._applier.attempts.owner(event.get("Gateway"))
-        if owner is not None and GatewayState.parse(event.get("State")) in _ANSWERS:
-            self.order(owner)
+        if GatewayState.parse(event.get("State")) not in _ANSWERS:
+            return
+        if self._applier.filling.answered(event.get("Gateway")):
+            self._woken.set()
+        self._changed_elsewhere(event)
+
+    def _changed_elsewhere(self, event: Event) -> None:
+        is_gone = event.name == "sofia::gateway_delete"
+        if is_gone or GatewayState.parse(event.get("State")) in _ANSWERS:
+            owner = self._applier.attempts.owner(event.get("Gateway"))
+            if owner is not None:
+                self.order(owner)
 
     def _gateway_gone(self, event: Event) -> None:
         name = event.get("Gateway")
@@ -176,7 +192,7 @@ class NodeWorker:
         return time.monotonic() + self._seconds * (0.75 + self._random() / 2)
 
     def _wake_at(self) -> float:
-        due = self._applier.attempts.next_due()
+        due = self._applier.next_due()
         return self._timer_at if due is None else min(self._timer_at, max(due, self._rested_at))
 
     def _pass(self, keys: list[str], pushed: set[str]) -> dict[str, PassOutcome]:
@@ -197,7 +213,7 @@ class NodeWorker:
 
     def _take_orders(self) -> tuple[list[str], set[str]]:
         """Whose turn it is, and which of them were pushed."""
-        keys, pushed = self._pending | set(self._applier.attempts.due()), self._pushed
+        keys, pushed = self._pending | self._applier.due(), self._pushed
         self._pending, self._pushed = set(), set()
         timer = time.monotonic() >= self._timer_at
         if timer or self._everything:

@@ -41,7 +41,7 @@ class World:
         address = NodeAddress(name="fs1", host="127.0.0.1", port=switch.config.esl_port)
         self.node = NodeClient(address, PASSWORD, 10.0, random.random)
         self.node.on_event("CHANNEL_HANGUP_COMPLETE", self.ended.append)
-        self.wall = CallerWall([self.node], switch.config_dir, lambda: self.networks)
+        self.wall = CallerWall([self.node], lambda _node: switch.config_dir, lambda: self.networks)
         self.listener = CallSocketServer("127.0.0.1", switch.call_socket_port, self._decide, 10.0, 100)
 
     def _decide(self, session: CallSession, call: Event) -> None:

@@ -172,7 +172,7 @@ class World:
     def wall(self, *, enabled: bool = True) -> CallerWall:
         return CallerWall(
             self.nodes,  # type: ignore[arg-type]
-            self.directory,
+            lambda _node: self.directory,
             lambda: self.networks,
             lambda: self.complete,
             enabled=enabled,
