@@ -34,11 +34,11 @@ class Switch(abc.ABC):
 
     kind: str
 
-    def __init__(self, work: Path, xml_curl: XmlCurl | None = None) -> None:
+    def __init__(self, work: Path, xml_curl: XmlCurl | None = None, node: str = "fs1") -> None:
         self.work = work
         self.call_socket_port = free_port()
         self.config = NodeConfig(
-            node="fs1",
+            node=node,
             esl_host="127.0.0.1",
             esl_port=free_port(),
             esl_password=PASSWORD,
@@ -46,8 +46,8 @@ class Switch(abc.ABC):
             sip_ip="127.0.0.1",
             sip_port=free_port(socket.SOCK_DGRAM),
             tls_port=0,
-            rtp_start=_RTP_START,
-            rtp_end=_RTP_START + 198,
+            rtp_start=_RTP_START + (node != "fs1") * 200,
+            rtp_end=_RTP_START + (node != "fs1") * 200 + 198,
             xml_curl=xml_curl,
         )
 
@@ -99,12 +99,12 @@ class StandInSwitch(Switch):
 
     kind = "stand-in"
 
-    def __init__(self, work: Path, xml_curl: XmlCurl | None = None) -> None:
-        super().__init__(work, xml_curl)
+    def __init__(self, work: Path, xml_curl: XmlCurl | None = None, node: str = "fs1") -> None:
+        super().__init__(work, xml_curl, node)
         self._carriers = 0
         self._only_one: dict[str, bool] = {}
         write_tree(self.config_dir, render_tree(self.config))
-        self.stand_in = StandIn(self.config_dir, PASSWORD, esl_port=self.config.esl_port, node_name="fs1")
+        self.stand_in = StandIn(self.config_dir, PASSWORD, esl_port=self.config.esl_port, node_name=node)
 
     @property
     def config_dir(self) -> Path:
@@ -162,8 +162,8 @@ class RealSwitch(Switch):
 
     kind = "freeswitch"
 
-    def __init__(self, work: Path, xml_curl: XmlCurl | None = None) -> None:
-        super().__init__(work, xml_curl)
+    def __init__(self, work: Path, xml_curl: XmlCurl | None = None, node: str = "fs1") -> None:
+        super().__init__(work, xml_curl, node)
         program = find_freeswitch(os.environ)
         if program is None:
             pytest.skip("no FreeSWITCH: set FREESWITCH_BIN or put `freeswitch` on PATH")
@@ -216,9 +216,9 @@ class RealSwitch(Switch):
 
 
 @contextlib.contextmanager
-def running(kind: str, work: Path, xml_curl: XmlCurl | None = None) -> Iterator[Switch]:
+def running(kind: str, work: Path, xml_curl: XmlCurl | None = None, node: str = "fs1") -> Iterator[Switch]:
     """A started switch of that kind."""
-    switch: Switch = (StandInSwitch if kind == "stand-in" else RealSwitch)(work, xml_curl)
+    switch: Switch = (StandInSwitch if kind == "stand-in" else RealSwitch)(work, xml_curl, node)
     try:
         switch.let_in("127.0.0.0/8")  # for tests without an application, which writes a list of its own
         switch.start()

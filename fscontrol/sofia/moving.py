@@ -6,7 +6,7 @@ Refuses: to let one go that may hold a binding before every gateway the owner is
 Both nodes register the same address-of-record, each with a Contact of its own. A registrar that keeps one binding
 gives it to the last REGISTER; the un-REGISTER of a gateway that goes names its own Contact, and takes the only binding
 away if that gateway refreshed after the owner registered. `is_bound_later` rests on events alone: what a look at a node
-tells happened at some time before it.
+tells happened at some time before it. And an event of one node is compared with another's only beyond `LAG_SECONDS`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from dataclasses import dataclass
 
 from fscontrol.model.registration import Registration
 from fscontrol.sofia.replacing import Away, Verdict, World
+
+
+LAG_SECONDS = 2.0
+"""How much later than the carrier's 200 a node may tell of it: sofia's worker sees it up to a second after, each node's
+in its own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ def is_bound_later(one: Registration, other: Registration) -> bool:
     if other.bound_at is None:
         return not other.is_on_the_way
     was_told = one.told_at is not None and one.bound_at is not None and one.bound_at <= one.told_at
-    return was_told and one.bound_at is not None and one.bound_at > other.bound_at
+    return was_told and one.bound_at is not None and one.bound_at > other.bound_at + LAG_SECONDS
 
 
 def to_register_again(names: Iterable[str], leaving: Sequence[Registration], world: World) -> tuple[str, ...]:
