@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from fscontrol.model.registration import Registration
 from fscontrol.sofia.replacing import Away, Verdict, World
 
-
 LAG_SECONDS = 2.0
 """How much later than the carrier's 200 a node may tell of it: sofia's worker sees it up to a second after, each node's
 in its own time."""

@@ -122,3 +122,20 @@ def test_drained_nodes_are_kept(store: Store, open_one: Opener) -> None:
     for node in ("fs1", "fs3"):
         store.put_drained(node, drained=False)
     assert open_one().drained_nodes() == {"fs2"}
+
+
+def test_since_when_nobody_has_it(store: Store, open_one: Opener) -> None:
+    assert store.unheld_seconds("l") is None
+    store.acquire_lease("l", "a", LONG)
+    assert open_one().unheld_seconds("l") == 0.0
+    store.release_lease("l", "b")
+    assert store.unheld_seconds("l") == 0.0, "not b's to give back"
+    store.release_lease("l", "a")
+    assert 0.0 <= (store.unheld_seconds("l") or 0.0) < LONG, (
+        "from when it was given back, not from when it would end"
+    )
+    eventually(lambda: (open_one().unheld_seconds("l") or 0.0) > 0.02)
+    store.acquire_lease("l", "b", 0.05)
+    assert store.unheld_seconds("l") == 0.0
+    eventually(lambda: (store.unheld_seconds("l") or 0.0) > 0.02)
+    assert store.unheld_seconds("m") is None

@@ -185,6 +185,25 @@ def test_freeswitch_config_writes_a_private_tree(tmp_path: Path) -> None:
     assert run("freeswitch-config", "tree", cwd=tmp_path).returncode == 78
 
 
+def test_each_node_can_have_a_tree_of_its_own(tmp_path: Path) -> None:
+    two = {
+        "SIP_BRIDGE_API_KEY": API_KEY,
+        "FSCONTROL_ESL_PASSWORD": "a-password-for-this",
+        "FSCONTROL_NODES": f"fs1=127.0.0.1:{free_port()},fs2=127.0.0.1:{free_port()}",
+        "FSCONTROL_ESL_TIMEOUT_SECONDS": "1",
+    }
+    ended = run("freeswitch-config", "--node", "fs2", "{node}/conf", cwd=tmp_path, **two)
+    assert ended.returncode == 0, ended
+    assert (tmp_path / "fs2" / "conf" / "freeswitch.xml").is_file()
+    seen = run("doctor", cwd=tmp_path, FSCONTROL_CONFIG_DIR="{node}/conf", **two).stdout
+    assert "ok   configuration tree of fs2" in seen
+    assert "BAD  configuration tree of fs1" in seen
+    assert "freeswitch-config --node fs1 fs1/conf" in seen
+    refused = run("serve", cwd=tmp_path, FSCONTROL_REGISTER_ON="one", **two)
+    assert refused.returncode == 78, refused
+    assert "FSCONTROL_CONFIG_DIR" in refused.stdout + refused.stderr
+
+
 def test_doctor_finds_what_is_wrong_and_says_how_to_mend_it(tmp_path: Path) -> None:
     nothing_there = free_port()
     ended = run(

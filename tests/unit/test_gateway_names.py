@@ -180,3 +180,27 @@ def test_any_name_is_legal_and_short(organization: int | str, trunk_id: str) -> 
     assert SOFIAS_NAME.fullmatch(made)
     assert len(made) <= 50
     assert gateway_name(made) == made
+
+
+def test_expiries_are_spread_and_a_trunks_own_is_kept() -> None:
+    def expiry(identifier: str, **fields: object) -> str | None:
+        body = {
+            "id": identifier,
+            "name": "t",
+            "gateway": "192.0.2.1",
+            "username": "u",
+            "password": "p",
+            **fields,
+        }
+        trunk = Trunk.model_validate({"register": True, **body})
+        (one,) = gateways_of(Organization(id="7", trunks=(trunk,)), b"k")
+        return dict(one.parameters).get("expire-seconds")
+
+    chosen = [int(expiry(f"t{n}") or 0) for n in range(400)]
+    assert all(3240 <= seconds <= 3600 for seconds in chosen)
+    assert len(set(chosen)) > 200
+    assert chosen == [int(expiry(f"t{n}") or 0) for n in range(400)], (
+        "the same at every look, or it would be replaced"
+    )
+    assert expiry("t", expire_seconds=600) == "600"
+    assert expiry("t", register=False) is None

@@ -129,6 +129,11 @@ def test_a_variable_is_read(variable: str, value: str, field: str, expected: obj
         ("FSCONTROL_NODES", "a b=x"),
         ("FSCONTROL_NODES", "=x"),
         ("FSCONTROL_NODES", "a="),
+        ("FSCONTROL_CONFIG_DIR", "x/{name}"),
+        ("FSCONTROL_CONFIG_DIR", "x/{node"),
+        ("FSCONTROL_REGISTER_ON", "two"),
+        ("FSCONTROL_NODE_LOST_SECONDS", "4"),
+        ("FSCONTROL_BATCH_GATEWAYS", "0"),
         ("FSCONTROL_STORE_URL", "postgres://x"),
         ("FSCONTROL_STORE_URL", "sqlite://x"),
         ("FSCONTROL_STORE_URL", "sqlite:///"),
@@ -371,3 +376,17 @@ def test_settings_cannot_be_changed() -> None:
 )
 def test_endpoint(endpoint: Endpoint, text: str, loopback: bool) -> None:
     assert (str(endpoint), endpoint.is_loopback) == (text, loopback)
+
+
+def test_one_node_for_each_trunk_needs_a_tree_for_each_node() -> None:
+    both = {**SAFE, "FSCONTROL_NODES": "fs1=127.0.0.1,fs2=127.0.0.2", "FSCONTROL_REGISTER_ON": "one"}
+    shared = load(both, None)
+    (problem,) = shared.contradictions()
+    assert "FSCONTROL_CONFIG_DIR" in problem
+    assert "var/freeswitch/{node}" in problem
+    own = load({**both, "FSCONTROL_CONFIG_DIR": "/etc/fs/{node}/conf"}, None)
+    require_safe(own)
+    assert (own.registers_on_one, own.config_dir_of("fs2")) == (True, Path("/etc/fs/fs2/conf"))
+    alone = load({**SAFE, "FSCONTROL_REGISTER_ON": "one"}, None)
+    require_safe(alone)
+    assert (alone.registers_on_one, alone.config_dir_of("fs1")) == (False, Path("var/freeswitch"))
