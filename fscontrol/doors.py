@@ -27,7 +27,7 @@ def http_app(house: Application) -> Flask:
         organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
         gateways.door(store, registrations, Nudger(house.nodes, store, registrations)),
         observe.door(store, house.book, house.nodes, house.metrics),
-        nodes.door(house.nodes, house.leases, house.draining, store, house.registrations, house.fleet),
+        nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
         control.door(house.book, house.controls.control, house.controls.transfer),
         outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
