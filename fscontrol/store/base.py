@@ -235,10 +235,7 @@ class Store(Protocol):
         """
 
     def reseal_applied(self) -> int:
-        """The same for what is in force of all organisations, deleted ones among them; returns how many were resealed.
-
-        Raises `SecretUnreadable` when some do not open, after all the others.
-        """
+        """The same for what is in force, of deleted ones too; how many. `SecretUnreadable` comes after all others."""
 
     def reseal_fingerprint_key(self) -> bool:
         """The same for the fingerprint key."""
@@ -283,9 +280,8 @@ def _show_secrets(trunks: Sequence[Trunk], documents: Sequence[dict[str, Any]]) 
 def open_organization(sealed: str, vault: Vault) -> Organization:
     """The reverse of `seal_organization`; raises `SecretUnreadable`.
 
-    The last few are kept open: one push reads what it stored, and what is in force, several times, 0.4 s each at 5,000
-    trunks. What is sealed anew is another text, so what is kept is never old; and it is kept for the vault that opened
-    it, so one without that key does not get it.
+    The last few are kept open (one push reads several times, 0.4 s each at 5,000 trunks), each for the vault that
+    opened it. What is sealed anew is another text, so what is kept is never old.
     """
     document = json.loads(vault.open(sealed))
     for trunk in (*document["trunks"], *(document.get("draft") or {"trunks": ()})["trunks"]):
