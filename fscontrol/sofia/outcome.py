@@ -64,12 +64,11 @@ def unreachable(node: str, generation: int, error: FscontrolError | str) -> Pass
 
 
 def going_on(earlier: PassOutcome | None, now: PassOutcome) -> PassOutcome:
-    """The outcome of a pass that goes on with what `earlier` left pending: what that one did already is told still."""
-    if (
-        earlier is None
-        or earlier.status is not Status.PENDING
-        or (earlier.node, earlier.generation) != (now.node, now.generation)
-    ):
+    """The outcome of a pass that nobody pushed for: what `earlier` did of the same generation is told still.
+
+    Who pushed may be waiting for another node while a carrier's answer has this one looked at again.
+    """
+    if earlier is None or (earlier.node, earlier.generation) != (now.node, now.generation):
         return now
     moved = (Action.CREATED, Action.REPLACED)
     done = {gateway.gateway: gateway.action for gateway in earlier.gateways if gateway.action in moved}

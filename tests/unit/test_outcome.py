@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from fscontrol.model.gateway import Action
 from fscontrol.sofia.outcome import GatewayOutcome, PassOutcome, Status, going_on
 
@@ -17,8 +19,9 @@ FIRST = outcome(Status.PENDING, made=Action.CREATED, moves=Action.REPLACED, left
 LAST = outcome(Status.CONVERGED, made=Action.UNCHANGED, moves=Action.REPLACED)
 
 
-def test_what_an_earlier_pass_of_the_same_push_did_is_told_still() -> None:
-    told = going_on(FIRST, LAST)
+@pytest.mark.parametrize("status", [Status.PENDING, Status.CONVERGED])
+def test_what_an_earlier_pass_of_the_same_push_did_is_told_still(status: Status) -> None:
+    told = going_on(replace(FIRST, status=status), LAST)
     assert told.status is Status.CONVERGED
     assert {gateway.gateway: gateway.action for gateway in told.gateways} == {
         "made": Action.CREATED,
@@ -27,7 +30,6 @@ def test_what_an_earlier_pass_of_the_same_push_did_is_told_still() -> None:
     }
 
 
-def test_what_was_done_for_another_generation_or_was_finished_is_not() -> None:
+def test_what_was_done_for_another_generation_is_not() -> None:
     assert going_on(None, LAST) is LAST
     assert going_on(replace(FIRST, generation=2), LAST) is LAST
-    assert going_on(replace(FIRST, status=Status.CONVERGED), LAST) is LAST
