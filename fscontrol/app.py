@@ -36,6 +36,7 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.http.server import HttpServer
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
+from fscontrol.provisioning.api_keys import ApiKeys
 from fscontrol.provisioning.elsewhere import Elsewhere
 from fscontrol.provisioning.media_rules import MediaRules
 from fscontrol.provisioning.numbers import Numbers
@@ -156,6 +157,7 @@ class Application:
         at_once = settings.apply_edits == "at_once"
         self.trunks = Trunks(self.organizations, self.store.fingerprint_key(), at_once=at_once)
         self.numbers = Numbers(self.organizations, self.trunks)
+        self.keys = ApiKeys(self.store)
         inbound = InboundCalls(
             self.ways,
             self.limits,

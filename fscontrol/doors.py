@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from fscontrol.http import control, explain, freeswitch, gateways, nodes, observe, organizations, outbox, sync
-from fscontrol.http.auth import bridge_key
+from fscontrol.http import (
+    api_keys,
+    control,
+    explain,
+    freeswitch,
+    gateways,
+    nodes,
+    observe,
+    organizations,
+    outbox,
+    sync,
+)
+from fscontrol.http.auth import Recognise, bridge_key, first_of
+from fscontrol.http.known_keys import KnownKeys
 from fscontrol.http.server import make_app
+from fscontrol.http.tokens import tokens_of
 from fscontrol.sofia.nudge import Nudger
 
 if TYPE_CHECKING:
@@ -22,6 +35,8 @@ def http_app(house: Application) -> Flask:
     """The HTTP application over all doors."""
     settings, store, registrations = house.settings, house.store, house.registrations
     timeout = settings.apply_timeout_seconds
+    known_keys, tokens = KnownKeys(house.keys), tokens_of(settings)
+    ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
         organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
@@ -31,7 +46,8 @@ def http_app(house: Application) -> Flask:
         explain.door(house.ways),
         control.door(house.book, house.controls.control, house.controls.transfer),
         outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
+        api_keys.door(house.keys, known_keys.forget),
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
-    return make_app(doors, bridge_key(settings.api_key), settings.max_body_bytes)
+    return make_app(doors, first_of(*ways), settings.max_body_bytes)

@@ -25,6 +25,7 @@ from fscontrol.model.trunk import split_host_port
 
 FREESWITCH_DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (the public default, refused below)
 MINIMUM_KEY_LENGTH = 16
+MINIMUM_JWT_SECRET = 32
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?")
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (to bind, not to ask)
 NODE_PLACE = "{node}"
@@ -156,6 +157,14 @@ def _header_value(value: SecretStr) -> SecretStr:
     return value
 
 
+def _signing_secret(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value().encode()) < MINIMUM_JWT_SECRET:
+        raise ValueError(
+            f"must have at least {MINIMUM_JWT_SECRET} bytes: a shorter one can be guessed from a token"
+        )
+    return value
+
+
 def _store_url(value: str) -> str:
     if value.startswith("sqlite:///:memory:"):
         raise ValueError("must name a file: what is only in memory would be lost with the process")
@@ -176,6 +185,26 @@ class Settings(BaseModel):
         SecretStr(""),
         alias="SIP_BRIDGE_API_KEY",
         description="Bearer key the backend sends; at least 16 characters.",
+    )
+    jwt_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] = Field(
+        SecretStr(""),
+        alias="FSCONTROL_JWT_SECRET",
+        description="Secret of JWT bearers signed with HS256, at least 32 bytes; empty: none are taken.",
+    )
+    jwt_jwks_file: Path | None = Field(
+        None,
+        alias="FSCONTROL_JWT_JWKS_FILE",
+        description="Public keys of JWT bearers signed with RS256, a JWKS file; it is read again when it changes.",
+    )
+    jwt_audience: str = Field(
+        "",
+        alias="FSCONTROL_JWT_AUDIENCE",
+        description="What a token must name as its `aud`; empty: tokens that name one are refused.",
+    )
+    jwt_issuer: str = Field(
+        "",
+        alias="FSCONTROL_JWT_ISSUER",
+        description="What a token must name as its `iss`; empty: whatever it says.",
     )
     http: _EndpointField = Field(
         Endpoint(host="127.0.0.1", port=8080),
@@ -537,7 +566,7 @@ class Settings(BaseModel):
         """Every secret in the settings, as text: what no log may show."""
         for secret in (
             self.api_key, self.esl_password, self.xml_curl_password, self.backend_key, self.backend_secret,
-            self.stream_key,
+            self.stream_key, self.jwt_secret,
         ):  # fmt: skip
             yield secret.get_secret_value()
         yield from (key.strip() for key in self.secret_key.get_secret_value().split(","))
@@ -577,6 +606,12 @@ class Settings(BaseModel):
         if self.http == self.call_socket:
             found.append(
                 f"FSCONTROL_HTTP and FSCONTROL_CALL_SOCKET are both {self.http}; give them different ports"
+            )
+        if (self.jwt_audience or self.jwt_issuer) and not (
+            self.jwt_secret.get_secret_value() or self.jwt_jwks_file
+        ):
+            found.append(
+                "FSCONTROL_JWT_AUDIENCE and FSCONTROL_JWT_ISSUER need FSCONTROL_JWT_SECRET or FSCONTROL_JWT_JWKS_FILE"
             )
         found += self._too_long_for_a_decision()
         found += self._xml_curl_contradictions()

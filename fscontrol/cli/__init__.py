@@ -24,6 +24,7 @@ _COMMANDS = {
     "outbox-resend": "fscontrol.cli.outbox",
     "assistant-echo": "fscontrol.cli.assistant_echo",
     "doctor": "fscontrol.cli.doctor",
+    "keys": "fscontrol.cli.keys",
     "backup": "fscontrol.cli.backup",
     "restore": "fscontrol.cli.backup",
     "secrets-rotate": "fscontrol.cli.secrets",

@@ -91,5 +91,6 @@ def _in_words(counts: dict[str, int]) -> str:
         "call": "call(s)",
         "message": "message(s) waiting",
         "dead_letter": "dead letter(s)",
+        "api_key": "API key(s)",
     }
     return ", ".join(f"{counts.get(kind, 0)} {word}" for kind, word in kinds.items())

@@ -9,17 +9,19 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 from pydantic import SecretStr
 
 from fscontrol.errors import InvalidDocument, NotFound, Problem, Unauthorized
 from fscontrol.http.operation import operation_of
 from fscontrol.model.access import Principal, Role
+from fscontrol.model.audit import Author
 
 ORGANIZATION_HEADER = "X-Organization-Id"
 """Which organisation a principal of all of them speaks for, on doors whose paths do not say."""
+_RECOGNISE = "fscontrol_recognise"
 Recognise = Callable[[str], Principal | None]
-"""From the credential presented to who it proves; None: to nobody."""
+"""From the credential presented to who it proves; None: to nobody. Raises `StoreError` when that cannot be told."""
 
 
 def presented_key() -> str:
@@ -41,21 +43,40 @@ def bridge_key(api_key: SecretStr) -> Recognise:
     return recognise
 
 
+def first_of(*ways: Recognise) -> Recognise:
+    """Each in its turn, until one knows who it is."""
+
+    def recognise(presented: str) -> Principal | None:
+        return next((known for way in ways if (known := way(presented)) is not None), None)
+
+    return recognise
+
+
+def principal_of(presented: str) -> Principal:
+    """Who a credential proves, wherever a door was given it (RPC's `admin_token`); only within a request.
+
+    Raises `Unauthorized`, for every reason with the same words.
+    """
+    recognise: Recognise = current_app.extensions[_RECOGNISE]
+    known = recognise(presented)
+    if known is None:
+        raise Unauthorized("a valid API key is required: Authorization: Bearer …")
+    return known
+
+
 def require_principals(app: Flask, recognise: Recognise) -> None:
     """Refuse every request without a principal (`Unauthorized`), whatever its path, before anything else is looked at.
 
     Then refuse (`Forbidden`) what the route needs and the principal is not.
     """
+    app.extensions[_RECOGNISE] = recognise
 
     @app.before_request
     def _check() -> None:
         wanted = operation_of(app, request.endpoint)
         if wanted is not None and wanted.is_open:
             return
-        known = recognise(presented_key())
-        if known is None:
-            raise Unauthorized("a valid API key is required: Authorization: Bearer …")
-        g.principal = known
+        known = g.principal = principal_of(presented_key())
         if wanted is not None:
             known.require(wanted.needs, everywhere=wanted.everywhere)
 
@@ -65,6 +86,11 @@ def principal() -> Principal:
     found = g.principal
     assert isinstance(found, Principal)  # noqa: S101  (put there above)
     return found
+
+
+def author() -> Author:
+    """Who asks and from where, for the audit trail; only within a request that was let in."""
+    return Author(principal(), request.remote_addr or "")
 
 
 def sees(organization: str | None) -> bool:

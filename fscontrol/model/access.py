@@ -51,6 +51,16 @@ class Principal:
         if everywhere and not self.is_everywhere:
             raise Forbidden(f"this is about all organisations; {self.name} belongs to one")
 
+    def require_grant(self, role: Role, organization: str | None) -> None:
+        """Raise unless he may give, or take, a key of that role for that organisation (None: for all).
+
+        `Forbidden` for a role above his own, `NotFound` for what is not his to see.
+        """
+        if not self.sees(organization):
+            named = "such organisation" if organization is None else f"organisation {organization!r}"
+            raise NotFound(f"there is no {named}")
+        self.require(role)
+
     def require_sight(self, organization: str | None, what: str) -> None:
         """Raise `NotFound` for another organisation's: that it exists is not his to know. `what` names it."""
         if not self.sees(organization):

@@ -15,7 +15,7 @@ from fscontrol.errors import InvalidDocument, NotFound, Problem, SecretUnreadabl
 from fscontrol.model.audit import HOUSE, AuditEntry, Author, changes_of, entry
 from fscontrol.model.organization import Organization, TrunkTimes
 from fscontrol.model.trunk import Trunk
-from fscontrol.provisioning.sync_document import SyncDocument
+from fscontrol.provisioning.sync_document import SyncDocument, parse
 from fscontrol.store.base import Store
 
 log = logging.getLogger(__name__)
@@ -169,6 +169,20 @@ class Organizations:
                 self._wake(key)
                 return new
         raise _too_many(key)
+
+    def ensure(self, organization_id: int | str, author: Author = HOUSE) -> bool:
+        """Make an empty organisation of that id if there is none; whether one was made. Raises `InvalidDocument`.
+
+        It counts as edited and as never pushed, so the backend's first push of it may have any number.
+        """
+        document = parse({"organization_id": organization_id, "trunks": [], "phone_numbers": []})
+        new = document.organization.model_copy(update={"generation": 1, "edited": True})
+        if not self._store.put_organization(new, None):
+            return False
+        log.info("organisation made", extra={"organization": new.key, "by": author.principal.name})
+        self._told(author, "created", "organisation", None, new)
+        self._wake(new.key)
+        return True
 
     def wake(self, key: str) -> None:
         """Have every node looked at for this organisation, though nothing changed."""

@@ -1,7 +1,6 @@
 """What a store must do. `sqlite.py` and `redis.py` do it; `tests/contract/test_store.py` holds both to it.
 
-Owns: the Protocol, the values that go through it, and how an organisation becomes a sealed document. Refuses: rules;
-what may be stored is decided in `provisioning`.
+Owns: the Protocol, its values, how an organisation becomes a sealed document. Refuses: rules, `provisioning`'s.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
+from fscontrol.store.key_store import KeyStore
 from fscontrol.store.rows import NodeResultRow, Row
 from fscontrol.store.secrets import Vault
 
@@ -93,7 +93,7 @@ class OutboxDepth(BaseModel):
     dropped: int = 0
 
 
-class Store(Protocol):
+class Store(KeyStore, Protocol):
     """One store for the process. Methods may switch greenlets, never block the hub, and raise `StoreError`."""
 
     def fingerprint_key(self) -> bytes:

@@ -24,6 +24,7 @@ from fscontrol.store.base import (
     seal_organization,
 )
 from fscontrol.store.redis_backup import RedisBackup
+from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_schema import migrate
 from fscontrol.store.secrets import Vault
@@ -32,7 +33,7 @@ _T = TypeVar("_T")
 _MOST_TRIMMED = 1_000
 
 
-class RedisStore(RedisNodes, RedisBackup):
+class RedisStore(RedisNodes, RedisKeys, RedisBackup):
     """`Store` on a Redis server. `timeout` (seconds) bounds every command.
 
     `unfinished`: open it also when a restore was cut off, to restore again.

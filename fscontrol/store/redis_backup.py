@@ -15,6 +15,7 @@ from typing import TypeVar
 import redis
 
 from fscontrol.errors import BackupRefused, SecretUnreadable
+from fscontrol.model.api_key import ApiKey
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
@@ -55,6 +56,14 @@ class RedisBackup(RedisOutbox, ABC):
         """Add to a node's ledger, at once or within a pipeline."""
 
     @abstractmethod
+    def _queue_key(self, pipe: redis.client.Pipeline, key: ApiKey) -> None:
+        """Store or replace an API key within `pipe`."""
+
+    @abstractmethod
+    def api_keys(self) -> list[ApiKey]:
+        """See `Store`."""
+
+    @abstractmethod
     def organization_keys(self) -> list[str]:
         """See `Store`."""
 
@@ -68,7 +77,7 @@ class RedisBackup(RedisOutbox, ABC):
 
     def is_empty(self) -> bool:
         """See `Store`."""
-        names = ("generations", "calls", "outbox:waiting", "outbox:dead", "drained")
+        names = ("generations", "calls", "outbox:waiting", "outbox:dead", "drained", "api_keys")
         if self._do(lambda: self._redis.exists(*(self._key(name) for name in names))):
             return False
         return not any(
@@ -107,6 +116,8 @@ class RedisBackup(RedisOutbox, ABC):
             for document in self._texts([self._key("call", str(sid)) for sid, _at in sids]):
                 yield rows.CallRow(record=CallRecord.model_validate_json(document))
         yield from self._dump_outbox()
+        for api_key in reversed(self.api_keys()):
+            yield rows.ApiKeyRow(key=api_key)
 
     def _all_applied(self) -> Iterator[tuple[str, str, str]]:
         """Organisation, node and sealed document of what is in force; of deleted organisations, too."""
@@ -203,6 +214,8 @@ class RedisBackup(RedisOutbox, ABC):
                 pipe.eval(_ADD_DEAD, 0, self._key("outbox"), name, row.message.model_dump_json())
             case rows.DroppedRow():
                 pipe.set(self._key("outbox", "dropped"), str(row.count))
+            case rows.ApiKeyRow():
+                self._queue_key(pipe, row.key)
 
     def reseal_organization(self, key: str) -> bool:
         """See `Store`."""

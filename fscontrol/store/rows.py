@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from fscontrol.errors import SecretUnreadable
+from fscontrol.model.api_key import ApiKey
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.trunk import FrozenModel
@@ -100,6 +101,13 @@ class DroppedRow(FrozenModel):
     count: int
 
 
+class ApiKeyRow(FrozenModel):
+    """An API key: a digest of its text, never the text. Digests are good under the fingerprint key of this backup."""
+
+    kind: Literal["api_key"] = "api_key"
+    key: ApiKey
+
+
 Row = (
     FingerprintKeyRow
     | OrganizationRow
@@ -111,6 +119,7 @@ Row = (
     | MessageRow
     | DeadLetterRow
     | DroppedRow
+    | ApiKeyRow
 )
 
 ROWS: TypeAdapter[Row] = TypeAdapter(Annotated[Row, Field(discriminator="kind")])

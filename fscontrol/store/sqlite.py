@@ -28,6 +28,7 @@ from fscontrol.store.base import (
 )
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_organization
+from fscontrol.store.sqlite_keys import SqliteKeys
 from fscontrol.store.sqlite_leases import SqliteLeases
 from fscontrol.store.sqlite_nodes import SqliteNodes
 from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
@@ -40,7 +41,7 @@ _MOST_VARIABLES = 500
 _CALLS_BETWEEN_TRIMS = 100
 
 
-class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox):
+class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteKeys):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 
     def __init__(

@@ -20,10 +20,11 @@ from fscontrol.store import rows
 from fscontrol.store.base import node_result_of, node_result_row, open_organization
 from fscontrol.store.rows import Row
 from fscontrol.store.secrets import Vault, require_all_opened
+from fscontrol.store.sqlite_keys import KEYS, insert_key, key_of
 from fscontrol.store.sqlite_outbox import DROPPED, add_messages
 
 _T = TypeVar("_T")
-_HOLDING = ("organizations", "gateways", "node_results", "applied", "drained", "calls", "outbox")
+_HOLDING = ("organizations", "gateways", "node_results", "applied", "drained", "calls", "outbox", "api_keys")
 """Tables whose rows somebody would miss."""
 _ALL = (*_HOLDING, "phone_numbers", "outbox_turns", "meta", "changes")
 
@@ -189,6 +190,8 @@ def _dump(db: sqlite3.Connection, vault: Vault) -> Iterator[Row]:
         yield rows.DeadLetterRow(message=OutboxMessage.model_validate_json(document))
     for (count,) in db.execute("SELECT value FROM meta WHERE name = ?", (DROPPED,)):
         yield rows.DroppedRow(count=int(count))
+    for found in db.execute(KEYS):
+        yield rows.ApiKeyRow(key=key_of(found))
 
 
 def _load(db: sqlite3.Connection, row: Row, vault: Vault) -> None:
@@ -226,3 +229,5 @@ def _load(db: sqlite3.Connection, row: Row, vault: Vault) -> None:
             )
         case rows.DroppedRow():
             db.execute("INSERT INTO meta VALUES (?, ?)", (DROPPED, row.count))
+        case rows.ApiKeyRow():
+            insert_key(db, row.key)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from fscontrol.errors import ConfigurationError
 from fscontrol.store.base import SCHEMA_VERSION
 from fscontrol.store.secrets import Vault, require_one_that_opens
+from fscontrol.store.sqlite_keys import SCHEMA as KEYS_SCHEMA
 from fscontrol.store.sqlite_leases import SCHEMA as LEASES_SCHEMA
 from fscontrol.store.sqlite_nodes import SCHEMA as NODES_SCHEMA
 from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
@@ -58,7 +59,8 @@ def migrate(db: sqlite3.Connection, vault: Vault, name: str) -> None:
 
 def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
     for statement in filter(
-        str.strip, (_TABLES + _INDEXES + NODES_SCHEMA + LEASES_SCHEMA + OUTBOX_SCHEMA).split(";")
+        str.strip,
+        (_TABLES + _INDEXES + NODES_SCHEMA + LEASES_SCHEMA + OUTBOX_SCHEMA + KEYS_SCHEMA).split(";"),
     ):
         db.execute(statement)
 

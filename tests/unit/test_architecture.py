@@ -193,6 +193,7 @@ def test_pure_modules_exist(module: str) -> None:
         ("flask", {"http", "web", "doors"}),
         ("cryptography", {"store"}),
         ("dns", {"calls"}),
+        ("jwt", {"http"}),
     ],
 )
 def test_a_library_is_known_in_one_room(library: str, rooms: set[str]) -> None:

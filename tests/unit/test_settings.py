@@ -19,6 +19,10 @@ CANARY = "canary-9f2c71"
 # variable, value, field, what the field becomes
 READ: list[tuple[str, str, str, object]] = [
     ("SIP_BRIDGE_API_KEY", "k", "api_key", SecretStr("k")),
+    ("FSCONTROL_JWT_SECRET", "s" * 32, "jwt_secret", SecretStr("s" * 32)),
+    ("FSCONTROL_JWT_JWKS_FILE", "k/jwks.json", "jwt_jwks_file", Path("k/jwks.json")),
+    ("FSCONTROL_JWT_AUDIENCE", "fscontrol", "jwt_audience", "fscontrol"),
+    ("FSCONTROL_JWT_ISSUER", "https://id.example.com", "jwt_issuer", "https://id.example.com"),
     ("FSCONTROL_HTTP", "0.0.0.0:80", "http", Endpoint(host="0.0.0.0", port=80)),  # noqa: S104
     ("FSCONTROL_CALL_SOCKET", "[::1]:8085", "call_socket", Endpoint(host="::1", port=8085)),
     (
@@ -115,6 +119,7 @@ def test_a_variable_is_read(variable: str, value: str, field: str, expected: obj
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("FSCONTROL_JWT_SECRET", "s" * 31),
         ("FSCONTROL_HTTP", "127.0.0.1"),
         ("FSCONTROL_HTTP", ":8080"),
         ("FSCONTROL_HTTP", "127.0.0.1:0"),
@@ -242,6 +247,7 @@ def test_safe_settings_are_safe() -> None:
         ({"SIP_BRIDGE_API_KEY": ""}, "SIP_BRIDGE_API_KEY is not set"),
         ({"SIP_BRIDGE_API_KEY": "short", "FSCONTROL_HTTP": "0.0.0.0:80"}, "SIP_BRIDGE_API_KEY is shorter"),
         ({"FSCONTROL_ESL_PASSWORD": ""}, "FSCONTROL_ESL_PASSWORD is not set"),
+        ({"FSCONTROL_JWT_AUDIENCE": "x"}, "FSCONTROL_JWT_AUDIENCE and FSCONTROL_JWT_ISSUER need"),
         ({"FSCONTROL_HTTP": "127.0.0.1:8084"}, "FSCONTROL_HTTP and FSCONTROL_CALL_SOCKET"),
         ({"FSCONTROL_EXTERNAL_IP": "stun:stun.example.com"}, "FSCONTROL_EXTERNAL_IP"),
         ({"FSCONTROL_EXTERNAL_IP": "host.example.com"}, "FSCONTROL_EXTERNAL_IP"),
@@ -333,6 +339,7 @@ def test_secrets_are_never_shown() -> None:
         "FSCONTROL_SECRET_KEY": CANARY,
         "FSCONTROL_BACKEND_KEY": CANARY,
         "FSCONTROL_BACKEND_SECRET": CANARY,
+        "FSCONTROL_JWT_SECRET": CANARY * 3,
         "FSCONTROL_XML_CURL_PASSWORD": CANARY,
         "FSCONTROL_XML_CURL_URL": f"https://u:{CANARY}@c.example.com",
         "FSCONTROL_DELIVERY": "xml_curl",
