@@ -17,6 +17,8 @@ import redis
 from cryptography.fernet import Fernet
 
 from fscontrol.errors import BackupRefused, ConfigurationError, FscontrolError, SecretUnreadable, StoreError
+from fscontrol.model.access import Role
+from fscontrol.model.api_key import ApiKey
 from fscontrol.model.call import CallRecord, CallStatus, Candidate
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
@@ -105,6 +107,11 @@ def message(key: str, sequence: int, created_at: float) -> OutboxMessage:
     )
 
 
+def api_key(number: int, **fields: Any) -> ApiKey:
+    given = {"role": Role.ADMIN, "organization": "7", "created_at": NOW + number, **fields}
+    return ApiKey(id=f"k{number}", prefix=f"fsc_live_{number}", digest=f"d{number}", name="é", **given)
+
+
 def fill(store: Store) -> None:
     """Some of everything, dead letters dropped among it."""
     store.fingerprint_key()
@@ -131,6 +138,10 @@ def fill(store: Store) -> None:
     for number in (1, 3, 5):  # two are kept
         store.message_dead(message(f"c:{number}", 1, NOW + number + 1 / 8), "HTTP 404")
     store.message_failed(message("c:0", 1, NOW + 1 / 8), "timeout", NOW + 1000)
+    store.put_key(api_key(1))
+    store.put_key(api_key(2, role=Role.BRIDGE, organization=None, expires_at=NOW + 90))
+    store.note_key_used("k1", NOW + 1.5)
+    store.revoke_key("k1", NOW + 2.5)
 
 
 def everything(store: Store) -> dict[str, Any]:
@@ -149,6 +160,8 @@ def everything(store: Store) -> dict[str, Any]:
         "unfinished": store.unfinished_calls("fs1"),
         "dead": (letters, dead),
         "depth": store.outbox_depth(),
+        "api_keys": store.api_keys(),
+        "by_digest": [store.key_by_digest(digest) for digest in ("d1", "d2", "d3")],
     }
 
 
@@ -178,7 +191,7 @@ def test_everything_comes_back_in_either_engine(
     assert check_backup(path, vault) == summary
     assert summary.counts == {
         "fingerprint_key": 1, "organization": 2, "node_result": 2, "applied": 3, "gateway": 3, "call": 6, "message": 15,
-        "dead_letter": 2, "dropped": 1,
+        "dead_letter": 2, "dropped": 1, "api_key": 2,
     }  # fmt: skip
     assert copy.is_empty()
     copy.load(read_backup(path, vault), replace=False)
@@ -254,6 +267,7 @@ def test_a_store_that_is_not_empty_is_left_alone(
         lambda: target.add_to_ledger("fs9", {"g": GatewayKey("9", "t")}),
         lambda: target.put_applied("fs1", "99", organization(99)),
         lambda: target.put_call(CallRecord(call_sid="mine", direction="inbound")),
+        lambda: target.put_key(api_key(9)),
     ):
         make()
         assert not target.is_empty()
@@ -585,6 +599,8 @@ def old_database(stores: Stores) -> tuple[Path, dict[str, Any]]:
         **everything(newer),
         "fingerprint_key": OLD_KEY,
         "applied": {k: {} for k in ("7", "8", "gone:é")},
+        "api_keys": [],
+        "by_digest": [None, None, None],
     }
 
 
