@@ -620,12 +620,7 @@ class Settings(BaseModel):
                 f"FSCONTROL_REGISTER_ON=one needs {NODE_PLACE} in FSCONTROL_CONFIG_DIR, such as"
                 f" {self.config_dir}/{NODE_PLACE}: each node is to have files of its own"
             )
-        if self.media_driver is Driver.SIP and not self.assistant_sip_uri:
-            found.append("FSCONTROL_MEDIA_DRIVER=sip needs FSCONTROL_ASSISTANT_SIP_URI")
-        if self.media_driver.module and not self.stream_url:
-            found.append(f"FSCONTROL_MEDIA_DRIVER={self.media_driver} needs FSCONTROL_STREAM_URL")
-        if self.media_driver is Driver.AUDIO_FORK and self.stream_key.get_secret_value():
-            found.append("FSCONTROL_STREAM_KEY cannot be sent by audio_fork; use relay or audio_stream")
+        found += self._media_contradictions()
         if self.external_ip:
             try:
                 _ip(self.external_ip)
@@ -635,6 +630,16 @@ class Settings(BaseModel):
             found.append(
                 "FSCONTROL_SECRET_KEY is not set: replicas sharing Redis need one key to read each other's secrets"
             )
+        return found
+
+    def _media_contradictions(self) -> list[str]:
+        found = []
+        if self.media_driver is Driver.SIP and not self.assistant_sip_uri:
+            found.append("FSCONTROL_MEDIA_DRIVER=sip needs FSCONTROL_ASSISTANT_SIP_URI")
+        if self.media_driver.module and not self.stream_url:
+            found.append(f"FSCONTROL_MEDIA_DRIVER={self.media_driver} needs FSCONTROL_STREAM_URL")
+        if self.media_driver is Driver.AUDIO_FORK and self.stream_key.get_secret_value():
+            found.append("FSCONTROL_STREAM_KEY cannot be sent by audio_fork; use relay or audio_stream")
         return found
 
     @property
