@@ -60,7 +60,7 @@ class _Entry:
 class TrunkSources:
     """`table` is always the newest.
 
-    Only what changed is worked out anew: one organisation, or the trunks of which a name or a gateway has another answer.
+    Only what changed is worked out anew: one organisation, or the trunks whose name or gateway has another answer.
     """
 
     def __init__(

@@ -105,6 +105,24 @@ ONE = {"phone_number": "+15551230001", "destination_key": "9228"}
 TWO = {"phone_number": "+15551230002", "destination_key": "9228"}
 
 
+def test_hundreds_at_once_are_served_and_none_is_turned_away(store: Store) -> None:
+    put(store, organization())
+    store.acquire_lease("node:fs1", "here", 6)
+    jobs: list[Any] = [gevent.spawn(store.organization, "7") for _ in range(300)]
+    jobs += [gevent.spawn(store.put_call, call(f"c{n}", float(n))) for n in range(300)]
+    jobs.append(gevent.spawn(store.acquire_lease, "node:fs1", "here", 6))
+    gevent.joinall(jobs, timeout=30, raise_error=True)
+    assert all(job.successful() for job in jobs)
+
+
+def test_a_burst_for_one_organisation_loses_to_nobody(store: Store) -> None:
+    service = Organizations(store, lambda _key: None)
+    bodies = [parse({"organization_id": 7, "name": f"name {n}"}) for n in range(100)]
+    jobs = [gevent.spawn(service.replace, body) for body in bodies]
+    gevent.joinall(jobs, timeout=30, raise_error=True)
+    assert service.get("7").generation == len(bodies)
+
+
 def test_the_fingerprint_key_is_made_once(store: Store, open_one: Opener) -> None:
     key = store.fingerprint_key()
     assert len(key) == 32
