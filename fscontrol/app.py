@@ -135,6 +135,8 @@ class Application:
             settings,
             self.nodes,
             self.book,
+            self.limits,
+            self._is_ours,
             self.sources,
             self.controls.lost,
             self.controls.note_stream,
