@@ -21,6 +21,7 @@ from fscontrol.model.organization import Organization
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import parse
 from fscontrol.settings import load
+from fscontrol.sofia.removed_nodes import forget_removed
 from fscontrol.store.base import NodeResult, Store
 from fscontrol.store.opening import open_store
 from fscontrol.store.redis import RedisStore
@@ -103,6 +104,23 @@ def call(
 
 ONE = {"phone_number": "+15551230001", "destination_key": "9228"}
 TWO = {"phone_number": "+15551230002", "destination_key": "9228"}
+
+
+def test_nodes_that_are_removed_are_forgotten_unless_somebody_steers_them(store: Store) -> None:
+    for node in ("fs1", "fs2", "fs3"):
+        store.put_applied(node, "7", organization())
+        store.put_node_result("7", NodeResult(node=node, generation=1, status="converged", at=1.0))
+        store.add_to_ledger(node, {"7.a.1": GatewayKey("7", "a")})
+    store.put_node_result("8", NodeResult(node="fs2", generation=1, status="failed", at=1.0))
+    store.acquire_lease("node:fs3", "another", 60)
+    assert not forget_removed(store, ["fs1"])
+    assert set(store.applied("7")) == {"fs1", "fs3"}
+    assert [result.node for result in store.node_results("7")] == ["fs1", "fs3"]
+    assert store.node_results("8") == []
+    assert store.ledger("fs2"), "should it come back, its gateways are ours"
+    store.release_lease("node:fs3", "another")
+    assert forget_removed(store, ["fs1"])
+    assert set(store.applied("7")) == {"fs1"}
 
 
 def test_hundreds_at_once_are_served_and_none_is_turned_away(store: Store) -> None:
