@@ -232,7 +232,7 @@ class Store(Protocol):
         """
 
     def reseal_organization(self, key: str) -> bool:
-        """Seal one anew; False when it was, or is not there. A push meanwhile is not undone. Raises `SecretUnreadable`."""
+        """Seal one anew; False when it was, or is not there. No push is undone. Raises `SecretUnreadable`."""
 
     def reseal_applied(self) -> int:
         """The same for what is in force, of deleted ones too; how many. `SecretUnreadable` comes after all others."""

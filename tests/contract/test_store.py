@@ -651,3 +651,22 @@ def test_a_damaged_document_is_noticed(keys: list[str], change: Callable[[str], 
     vault = Vault(keys)
     with pytest.raises(SecretUnreadable):
         vault.open(change(vault.seal("text")))
+
+
+def test_a_key_file_that_is_lost_is_not_made_anew(tmp_path: Path) -> None:
+    settings = load({"FSCONTROL_STORE_URL": f"sqlite:///{tmp_path}/s.db"})
+    open_store(settings).close()
+    key = tmp_path / "s.key"
+    kept = key.rename(tmp_path / "elsewhere")
+    with pytest.raises(SecretUnreadable, match="put it back"):
+        open_store(settings)
+    assert not key.exists()
+    kept.rename(key)
+    open_store(settings).close()
+
+
+def test_a_database_that_is_none_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.db").write_bytes(b"no database at all" * 400)
+    with pytest.raises(StoreError, match="not a database"):
+        SqliteStore(tmp_path / "s.db", Vault([Fernet.generate_key().decode()]), KEPT)
+    assert "Traceback" not in capfd.readouterr().err
