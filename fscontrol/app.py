@@ -12,6 +12,8 @@ import secrets
 import time
 from collections.abc import Callable
 
+import gevent
+
 from fscontrol.backend import messages
 from fscontrol.backend.client import BackendClient
 from fscontrol.backend.outbox import Outbox
@@ -47,9 +49,11 @@ from fscontrol.sofia import served
 from fscontrol.sofia.acl import CallerWall
 from fscontrol.sofia.reconcile import make_fleet, make_reconciler
 from fscontrol.sofia.registrations import Registrations
+from fscontrol.sofia.removed_nodes import keep_forgetting
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.base import Store
 from fscontrol.store.opening import open_store
+from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 from fscontrol.telemetry.metrics import Metrics
 
@@ -136,12 +140,15 @@ class Application:
             settings,
             self.nodes,
             self.book,
+            self.limits,
+            self._is_ours,
             self.sources,
             self.controls.lost,
             self.controls.note_stream,
             PROFILE,
         )
         self.ends = EndsOfCalls(self.book, self.store, self.limits, self._is_ours)
+        self._greenlets: list[gevent.Greenlet[..., object]] = []
         self.taking_up = TakingUp(self.book, self.media, self._is_ours)
         self.metrics.watch("relay_streams", "Calls with a stream now", lambda: self.media.relay.streaming)
         self.metrics.watch("calls_active", "Calls in progress", lambda: len(self.book.active))
@@ -200,6 +207,15 @@ class Application:
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
         self.wall.start()
         self.reconciler.start()
+        self._greenlets.append(
+            spawn(
+                "forget removed nodes",
+                keep_forgetting,
+                self.store,
+                [node.name for node in self.nodes],
+                self.settings.lease_seconds,
+            )
+        )
         self.elsewhere.start()
         self.media.start()
         self.leases.start()
@@ -216,6 +232,7 @@ class Application:
         self.http.stop()
         self.call_socket.stop()
         self.media.stop()  # the calls stay parked in FreeSWITCH
+        gevent.killall(self._greenlets, timeout=1)
         self.reconciler.stop()
         self.wall.stop()
         self.elsewhere.stop()

@@ -173,6 +173,12 @@ def _store_url(value: str) -> str:
     return value
 
 
+def _endpoints(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(_endpoint(each.strip()) for each in value.split(",") if each.strip())
+
+
 _EndpointField = Annotated[Endpoint, BeforeValidator(_endpoint)]
 
 
@@ -560,6 +566,12 @@ class Settings(BaseModel):
         None,
         alias="FSCONTROL_ESL_LISTEN",
         description="Where FreeSWITCH binds its Event Socket; default: the node's address (freeswitch-config).",
+    )
+    call_sockets: Annotated[tuple[Endpoint, ...], BeforeValidator(_endpoints)] = Field(
+        (),
+        alias="FSCONTROL_CALL_SOCKETS",
+        description="The call sockets of all control planes, several by comma: FreeSWITCH asks the first that takes the"
+        " connection; default: FSCONTROL_CALL_SOCKET alone (freeswitch-config).",
     )
 
     def secrets(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fscontrol.calls.called_number import NumberRules
@@ -112,19 +112,29 @@ def _is_nobody(network: Network) -> bool:
 
 
 _Level = tuple[int, int]
-_Owners = dict[TrunkSource, None]
+_Trunk = tuple[str, str]
+"""Organisation and trunk id: what a trunk is known by here, and cheaper to hash than all that is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """A trunk, its place among its organisation's, and its networks."""
+
+    place: int
+    source: TrunkSource
+    networks: tuple[Network, ...]
 
 
 class SourceTable:
     """Which trunks own which addresses. Several organisations may own one: the number then decides among them.
 
-    A look-up costs as many steps as there are different prefix lengths, however many trunks there are, and changing
-    one organisation costs what that organisation is.
+    A look-up costs as many steps as there are different prefix lengths, however many trunks there are; changing one
+    organisation costs what that organisation is, and moving one trunk what that trunk is.
     """
 
     def __init__(self, owned: Iterable[tuple[TrunkSource, Iterable[Network]]] = ()) -> None:
-        self._levels: dict[_Level, dict[int, _Owners]] = {}
-        self._owned: dict[str, tuple[tuple[TrunkSource, tuple[Network, ...]], ...]] = {}
+        self._levels: dict[_Level, dict[int, dict[_Trunk, _Owned]]] = {}
+        self._owned: dict[str, dict[str, _Owned]] = {}
         by_organization: dict[str, list[tuple[TrunkSource, Iterable[Network]]]] = {}
         for source, networks in owned:
             by_organization.setdefault(source.organization, []).append((source, networks))
@@ -133,23 +143,28 @@ class SourceTable:
 
     def replace(self, organization: str, owned: Iterable[tuple[TrunkSource, Iterable[Network]]]) -> bool:
         """Put an organisation's trunks in place of what it had; whether the networks in the table are others now."""
-        new = tuple(
-            (source, tuple(dict.fromkeys(map(plain_network, networks)))) for source, networks in owned
-        )
-        old = self._owned.get(organization, ())
-        if new == old:
-            return False
-        touched = {network for _, network in (*_pairs(old), *_pairs(new))}
-        were_there = {network for network in touched if self._has(network)}
-        for source, network in _pairs(old):
-            self._forget(source, network)
-        for source, network in _pairs(new):
-            level = self._levels.setdefault(_level(network), {})
-            level.setdefault(int(network.network_address), {})[source] = None
+        new = {
+            source.trunk_id: _Owned(place, source, _plain(networks))
+            for place, (source, networks) in enumerate(owned)
+        }
+        old = self._owned.get(organization, {})
+        changed = [trunk for trunk in old | new if old.get(trunk) != new.get(trunk)]
         self._owned[organization] = new
         if not new:
             del self._owned[organization]
-        return were_there != {network for network in touched if self._has(network)}
+        return self._swap([old[t] for t in changed if t in old], [new[t] for t in changed if t in new])
+
+    def move(self, organization: str, trunk_id: str, networks: Iterable[Network]) -> bool:
+        """Give one trunk that is in the table other networks; whether those in the table are others now."""
+        of_one = self._owned.get(organization, {})
+        old = of_one.get(trunk_id)
+        if old is None:
+            return False
+        new = replace(old, networks=_plain(networks))
+        if new.networks == old.networks:
+            return False
+        of_one[trunk_id] = new
+        return self._swap([old], [new])
 
     def owners(self, ip: str) -> list[TrunkSource]:
         """The trunks a call from this address can belong to, narrowest network first; empty for no address."""
@@ -157,12 +172,15 @@ class SourceTable:
         if address is None:
             return []
         bits = address.max_prefixlen
-        found: _Owners = {}
+        found: dict[_Trunk, TrunkSource] = {}
         for version, prefix in sorted(self._levels, reverse=True):
             if version == address.version:
                 host_bits = bits - prefix
-                found |= self._levels[version, prefix].get(int(address) >> host_bits << host_bits, {})
-        return list(found)
+                owned = self._levels[version, prefix].get(int(address) >> host_bits << host_bits, {})
+                # As the organisation lists them, whichever of them came to this network first.
+                for trunk, one in sorted(owned.items(), key=lambda item: item[1].place):
+                    found.setdefault(trunk, one.source)
+        return list(found.values())
 
     def networks(self) -> Iterator[Network]:
         """Every network that owns a trunk, once."""
@@ -171,13 +189,25 @@ class SourceTable:
             for address in networks:
                 yield make((address, prefix))
 
+    def _swap(self, old: Sequence[_Owned], new: Sequence[_Owned]) -> bool:
+        touched = {network for owned in (*old, *new) for network in owned.networks}
+        were_there = {network for network in touched if self._has(network)}
+        for owned in old:
+            for network in owned.networks:
+                self._forget(_trunk(owned), network)
+        for owned in new:
+            for network in owned.networks:
+                level = self._levels.setdefault(_level(network), {})
+                level.setdefault(int(network.network_address), {})[_trunk(owned)] = owned
+        return were_there != {network for network in touched if self._has(network)}
+
     def _has(self, network: Network) -> bool:
         return int(network.network_address) in self._levels.get(_level(network), ())
 
-    def _forget(self, source: TrunkSource, network: Network) -> None:
+    def _forget(self, trunk: _Trunk, network: Network) -> None:
         level, address = self._levels[_level(network)], int(network.network_address)
         owners = level[address]
-        owners.pop(source, None)
+        owners.pop(trunk, None)
         if not owners:
             del level[address]
             if not level:
@@ -188,9 +218,9 @@ def _level(network: Network) -> _Level:
     return network.version, network.prefixlen
 
 
-def _pairs(
-    owned: Iterable[tuple[TrunkSource, tuple[Network, ...]]],
-) -> Iterator[tuple[TrunkSource, Network]]:
-    for source, networks in owned:
-        for network in networks:
-            yield source, network
+def _trunk(owned: _Owned) -> _Trunk:
+    return owned.source.organization, owned.source.trunk_id
+
+
+def _plain(networks: Iterable[Network]) -> tuple[Network, ...]:
+    return tuple(dict.fromkeys(map(plain_network, networks)))

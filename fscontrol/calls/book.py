@@ -34,8 +34,6 @@ _MOST_ENDED = 1_000
 _RETRY_SECONDS = 1.0
 
 CALL_SID_VARIABLE = "fscontrol_call_sid"
-NUMBERS_VARIABLE = "fscontrol_numbers"
-"""Called and calling number, percent-encoded, on the channel of a call whose record is stored masked."""
 
 
 class CallBook:
@@ -146,6 +144,11 @@ class CallBook:
     def page(self, skip: int, limit: int, organization: str | None = None) -> tuple[list[CallRecord], int]:
         """Records, newest first, and how many there are; of one organisation, or of all and of none."""
         return self._store.calls(skip, limit, organization)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether records wait for the store: killed now, this process takes them with it."""
+        return bool(self._waiting)
 
     @property
     def masks(self) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from html import unescape
 
@@ -71,7 +70,7 @@ def read_media_bugs(answer: str) -> MediaBugs:
     )
 
 
-def channel_uuids(answer: str) -> Collection[str]:
+def channel_uuids(answer: str) -> set[str]:
     """The uuids in an answer of `show channels as json`; `{"row_count": 0}` when there are none."""
     try:
         rows = json.loads(answer).get("rows", [])

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
-from urllib.parse import quote
 
 from fscontrol.calls.addresses import printable
 from fscontrol.calls.announcing import Tell
-from fscontrol.calls.book import CALL_SID_VARIABLE, NUMBERS_VARIABLE, CallBook
+from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
 from fscontrol.calls.called_number import REQUEST_URI, TO
 from fscontrol.calls.finding import Asked, Trail, WayFinder
 from fscontrol.calls.limits import Limits, Refusal
+from fscontrol.calls.on_channel import numbers_variable, record_variable
 from fscontrol.calls.routing import Accept, Reason, Reject
 from fscontrol.calls.rule_actions import Play, RuleActions
 from fscontrol.calls.rules import InboundRules
@@ -170,20 +170,20 @@ class InboundCalls:
 
     def _serve(self, session: CallSession, record: CallRecord, trail: Trail) -> bool:
         """Ring, prewarm, answer, park. False when the backend's silence refused the call."""
-        call_sid = record.call_sid
-        session.execute("set", f"{CALL_SID_VARIABLE}={call_sid}")
+        session.execute("set", f"{CALL_SID_VARIABLE}={record.call_sid}")
         if self._book.masks:
-            # The stored record will not have them, and a restarted control plane must tell the assistant.
-            numbers = quote(f"{record.to_number} {record.from_number}", safe="+")
-            session.execute("set", f"{NUMBERS_VARIABLE}={numbers}")
+            session.execute("set", numbers_variable(record))
         session.execute("ring_ready")
         trail.note("ring", "180 sent")
         # In the book, and the backend told, before anything can end the call: what is asked now is durable.
-        self._book.put(record.model_copy(update={"status": CallStatus.RINGING}), Tell.INCOMING | Tell.STATUS)
+        record = record.model_copy(update={"status": CallStatus.RINGING})
+        self._book.put(record, Tell.INCOMING | Tell.STATUS)
+        if self._book.is_behind:
+            session.execute("set", record_variable(record))  # killed now, we would take the record with us
         if self._prewarm is not None and (
             refusal := self._ask_backend(session, record, self._prewarm, trail)
         ):
-            current = self._book.advance(call_sid) or record
+            current = self._book.advance(record.call_sid) or record
             self._refuse(session, current, refusal, trail, Tell.STATUS)
             return False
         session.execute("answer")
@@ -193,7 +193,7 @@ class InboundCalls:
         trail.note("answer", "answered")
         trail.note("hand-over", "to the parking extension")
         self._book.advance(
-            call_sid, Tell.STATUS, status=CallStatus.IN_PROGRESS, sip_status=200, answered_at=answered_at,
+            record.call_sid, Tell.STATUS, status=CallStatus.IN_PROGRESS, sip_status=200, answered_at=answered_at,
             steps=tuple(trail.steps),
         )  # fmt: skip
         self._log(record, "accepted", 200)

@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 QUESTIONS_AT_ONCE = 16
 _LONGEST_NAP = 30.0
 
+_Place = tuple[str, int]
+"""A trunk by its organisation's key and its place among that one's enabled trunks."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
@@ -57,7 +60,7 @@ class _Entry:
 class TrunkSources:
     """`table` is always the newest.
 
-    Only what changed is worked out anew: one organisation, or those that use a name or a gateway with another answer.
+    Only what changed is worked out anew: one organisation, or the trunks whose name or gateway has another answer.
     """
 
     def __init__(
@@ -76,7 +79,8 @@ class TrunkSources:
         self._entries: dict[str, tuple[_Entry, ...]] = {}
         self._names = NameCache()
         self._registrars = Registrars()
-        self._owner_of_gateway: dict[str, str] = {}
+        self._trunk_of_gateway: dict[str, _Place] = {}
+        self._trunks_of_name: dict[Question, set[_Place]] = {}
         self._media: dict[str, dict[str, AssistantMedia]] = {}
         self._unreadable: set[str] = set()
         self._stood_in_for: set[str] = set()
@@ -149,7 +153,7 @@ class TrunkSources:
         if entries == self._entries.get(key, ()):
             return
         self._put(key, entries)
-        self._apply((key,))
+        self._apply(key)
 
     def applied(self, key: str) -> None:
         """A node has the newest generation of an organisation whole: old forms of its trunks may count no more."""
@@ -159,7 +163,7 @@ class TrunkSources:
     def take_gateway_event(self, node: str, event: Event) -> None:
         """Follow a `sofia::gateway_state` or `sofia::gateway_delete` of a node."""
         if self._registrars.take_event(node, event, self._clock()):
-            self._apply(filter(None, (self._owner_of_gateway.get(event.get("Gateway")),)))
+            self._move(filter(None, (self._trunk_of_gateway.get(event.get("Gateway")),)))
 
     def _entries_of(self, organization: Organization) -> tuple[_Entry, ...]:
         wanted = gateways_of(organization, self._key)
@@ -199,24 +203,34 @@ class TrunkSources:
 
     def _put(self, key: str, entries: tuple[_Entry, ...]) -> None:
         self._media.pop(key, None)
-        for entry in self._entries.pop(key, ()):
+        for place, entry in enumerate(self._entries.pop(key, ())):
             for gateway in entry.gateways:
-                self._owner_of_gateway.pop(gateway, None)
+                self._trunk_of_gateway.pop(gateway, None)
+            for question in entry.own.questions:
+                self._trunks_of_name[question].discard((key, place))
+                if not self._trunks_of_name[question]:
+                    del self._trunks_of_name[question]
         if entries:
             self._entries[key] = entries
             self._media[key] = {entry.source.trunk_id: entry.media for entry in entries}
-        self._owner_of_gateway |= {gateway: key for entry in entries for gateway in entry.gateways}
+        for place, entry in enumerate(entries):
+            self._trunk_of_gateway |= dict.fromkeys(entry.gateways, (key, place))
+            for question in entry.own.questions:
+                self._trunks_of_name.setdefault(question, set()).add((key, place))
         was_complete = self.complete
         self._names.use(key, (question for entry in entries for question in entry.own.questions))
         if self.complete and not was_complete:
             self._tell()
         self._woken.set()
 
-    def _apply(self, keys: Iterable[str]) -> None:
-        changed = [
-            self.table.replace(key, [(e.source, self._networks_of(e)) for e in self._entries.get(key, ())])
-            for key in keys
-        ]
+    def _apply(self, key: str) -> None:
+        if self.table.replace(key, [(e.source, self._networks_of(e)) for e in self._entries.get(key, ())]):
+            self._tell()
+
+    def _move(self, trunks: Iterable[_Place]) -> None:
+        """The answers about these trunks are others; a thousand trunks that register come here a thousand times."""
+        entries = [(key, self._entries[key][place]) for key, place in trunks]
+        changed = [self.table.move(key, e.source.trunk_id, self._networks_of(e)) for key, e in entries]
         if any(changed):
             self._tell()
 
@@ -240,7 +254,7 @@ class TrunkSources:
             except StoreError as error:
                 log.warning("trunk addresses not reloaded; the last ones stay", extra={"reason": str(error)})
             over = self._registrars.expire(self._clock())
-            self._apply({self._owner_of_gateway[name] for name in over if name in self._owner_of_gateway})
+            self._move({self._trunk_of_gateway[name] for name in over if name in self._trunk_of_gateway})
 
     def _ask_for_ever(self) -> None:
         while True:
@@ -264,6 +278,7 @@ class TrunkSources:
                 log.warning("a trunk's host does not resolve", extra=extra)
         else:
             networks = networks_of(resolved.addresses)
-            self._apply(self._names.answered(question, networks, resolved.ttl, self._clock()))
+            if self._names.answered(question, networks, resolved.ttl, self._clock()):
+                self._move(self._trunks_of_name.get(question, ()))
         if self.complete and not was_complete:
             self._tell()

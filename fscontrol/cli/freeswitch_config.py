@@ -60,7 +60,9 @@ def node_config(settings: Settings, node: NodeAddress) -> NodeConfig:
         esl_port=listen.port,
         esl_password=settings.esl_password,
         esl_allow=settings.esl_allow,
-        call_socket=((settings.call_socket.host, settings.call_socket.port),),
+        call_socket=tuple(
+            (each.host, each.port) for each in settings.call_sockets or (settings.call_socket,)
+        ),
         sip_ip=settings.sip_ip,
         sip_port=settings.sip_port,
         tls_port=settings.tls_port,

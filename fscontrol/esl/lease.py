@@ -42,6 +42,11 @@ def holder_name() -> str:
     return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def lease_name(node: str) -> str:
+    """What the lease of a node is called in the store."""
+    return f"node:{node}"
+
+
 def is_dead_neighbour(holder: str) -> bool:
     """Whether a holder was a process of this very machine that is not there any more: killed, it gave nothing back."""
     machine, _, rest = holder.rpartition("-")[0].rpartition("-")
@@ -78,7 +83,7 @@ class NodeLease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = client.name
-        self.name = f"node:{client.name}"
+        self.name = lease_name(client.name)
         self._client = client
         self._store = store
         self._holder = holder

@@ -1,4 +1,9 @@
-"""`POST /api/calls/{call_sid}/…`: what can be done to a live call; and `POST /api/v1/calls/{call_sid}/terminate`."""
+"""`POST /api/calls/{call_sid}/…`: what can be done to a live call; and `POST /api/v1/calls/{call_sid}/terminate`.
+
+Served by every control plane, whoever steers the call's node. A lease keeps two from reconciling one node by views of
+their own; this is one order for one call, asked of FreeSWITCH's own state and done once. To refuse it while a lease
+changes hands would leave an operator with a caller whom nobody can hang up.
+"""
 
 from __future__ import annotations
 

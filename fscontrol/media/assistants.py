@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.limits import Limits
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
@@ -20,6 +21,7 @@ from fscontrol.media.modules import ModuleAssistants
 from fscontrol.media.relay import Relay
 from fscontrol.media.sip_assistant import SipAssistants
 from fscontrol.media.stream import Deadlines
+from fscontrol.media.unrecorded import UnrecordedCalls
 from fscontrol.model.assistant_media import AssistantMedia, Driver, WhenLost
 from fscontrol.model.call import CallRecord, MediaFigures
 from fscontrol.settings import Settings
@@ -32,6 +34,7 @@ class Assistants:
     drivers: Drivers
     relay: Relay
     modules: tuple[ModuleAssistants, ...]
+    unrecorded: UnrecordedCalls
 
     def start(self) -> None:
         """Begin keeping time."""
@@ -83,6 +86,8 @@ def make_media(
     settings: Settings,
     nodes: Nodes,
     book: CallBook,
+    limits: Limits,
+    is_ours: Callable[[str], bool],
     sources: TrunkSources,
     lost: Lost,
     note: Note,
@@ -109,5 +114,8 @@ def make_media(
         return sources.media_for(str(record.organization_id), record.trunk_id or "")
 
     by_name: dict[Driver, MediaDriver] = {Driver.RELAY: relay, Driver.SIP: sip, **modules}
-    drivers = Drivers(by_name, nodes, book, said, defaults, lost, note)
-    return Assistants(drivers, relay, tuple(modules.values()))
+    unrecorded = UnrecordedCalls(book, limits, is_ours)
+    drivers = Drivers(by_name, nodes, book, said, defaults, lost, note, unrecorded.soon)
+    made = Assistants(drivers, relay, tuple(modules.values()), unrecorded)
+    unrecorded.take_over = made.take_over
+    return made

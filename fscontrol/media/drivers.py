@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from urllib.parse import unquote
 
-from fscontrol.calls.book import CALL_SID_VARIABLE, NUMBERS_VARIABLE, CallBook
+from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
 from fscontrol.calls.channel_state import DRIVER_VARIABLE, TRANSFER_VARIABLE, read_channel
-from fscontrol.errors import ConfigurationError, EslError, FscontrolError, NotFound
+from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
+from fscontrol.errors import ConfigurationError, EslError, FscontrolError, NotFound, StoreError
 from fscontrol.esl import call_commands, commands
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
@@ -29,7 +29,10 @@ LOST = "assistant_lost"
 
 
 class Drivers:
-    """`said` finds what an organisation says of its assistants; `lost` is told of calls that lose theirs."""
+    """`said` finds what an organisation says of its assistants; `lost` is told of calls that lose theirs.
+
+    `unrecorded` is told of parked calls of ours (node, channel, call_sid) that the book does not know yet.
+    """
 
     def __init__(
         self,
@@ -40,8 +43,10 @@ class Drivers:
         defaults: MediaDefaults,
         lost: Lost,
         note: Note,
+        unrecorded: Callable[[NodeClient, str, str], None] = lambda _node, _uuid, _call_sid: None,
     ) -> None:
         self._note = note
+        self._unrecorded = unrecorded
         self._drivers = by_name
         self._nodes = nodes
         self._book = book
@@ -75,13 +80,17 @@ class Drivers:
     def parked(self, node: NodeClient, event: Event) -> None:
         """CHANNEL_PARK: a call of ours in progress gets its assistant."""
         call_sid = event.variable(CALL_SID_VARIABLE) or ""
-        record = self._in_progress(call_sid)
+        try:
+            record = self._in_progress(call_sid)
+        except (NotFound, StoreError):
+            # Decided elsewhere, or by one that is gone, while the store is away: the record comes, or is made anew.
+            self._unrecorded(node, event.get("Unique-ID"), call_sid)
+            return
         if record is None:
             return
         if numbers := event.variable(NUMBERS_VARIABLE):
             # Taken up after a restart with numbers masked in the store: the channel has them whole.
-            to_number, _, from_number = unquote(numbers).partition(" ")
-            record = record.model_copy(update={"to_number": to_number, "from_number": from_number})
+            record = record.model_copy(update=numbers_of(numbers))
         driver_left = event.variable(DRIVER_VARIABLE) and event.variable(TRANSFER_VARIABLE) != "true"
         spawn(f"assistant {call_sid}", self._serve, node, record, bool(driver_left))
 
@@ -90,10 +99,10 @@ class Drivers:
 
         One that lost its assistant while its node could not be told of it is helped now.
         """
-        record = self._in_progress(call_sid)
-        if record is None:
-            return
         try:
+            record = self._in_progress(call_sid)
+            if record is None:
+                return
             channel = read_channel(node.request(call_commands.channel(record.uuid)))
             if channel.is_transferred or channel.driver or channel.application != "park":
                 return  # it talks to somebody else, its driver does not need us, or something is played to it
@@ -119,11 +128,7 @@ class Drivers:
     def _in_progress(self, call_sid: str) -> CallRecord | None:
         if not call_sid:
             return None
-        try:
-            record = self._book.get(call_sid)
-        except NotFound:
-            log.warning("a parked call is not in the book", extra={"call_sid": call_sid})
-            return None
+        record = self._book.get(call_sid)
         return None if record.status.is_final else record
 
     def _serve(self, node: NodeClient, record: CallRecord, driver_left: bool) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import gevent
 
 from fscontrol.calls.book import CallBook
+from fscontrol.calls.channel_state import channel_uuids
 from fscontrol.errors import EslError, StoreError
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
@@ -54,6 +55,9 @@ class TakingUp:
                 lambda uuid: node.request(commands.channel_exists(uuid)).strip() == "true",
                 node.lost_at,
             )
+            known = {record.uuid for record in self._book.active}
+            for uuid in channel_uuids(listed) - known:
+                self._media.unrecorded.look_at(node, uuid)
             for record in self._book.active:
                 is_talking = record.node == node.name and record.status is CallStatus.IN_PROGRESS
                 if is_talking and self._is_ours(node.name):

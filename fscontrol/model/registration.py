@@ -36,7 +36,7 @@ _ON_THE_WAY = frozenset(
 )
 """A healthy refresh passes through the first three while the binding of before lasts."""
 _PASSING = frozenset({408, 429, 480, 491})
-_ENDLESS_CHALLENGE = 904
+ENDLESS_CHALLENGE = 904
 """What sofia-sip says when a challenge comes again after credentials were sent: they are not taken."""
 
 
@@ -47,7 +47,7 @@ def is_refusal(sip_status: int | None) -> bool:
     """
     if sip_status is None or sip_status in _PASSING:
         return False
-    return 300 <= sip_status <= 499 or 600 <= sip_status <= 699 or sip_status == _ENDLESS_CHALLENGE
+    return 300 <= sip_status <= 499 or 600 <= sip_status <= 699 or sip_status == ENDLESS_CHALLENGE
 
 
 @dataclass(frozen=True, slots=True)

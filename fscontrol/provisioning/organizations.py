@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fscontrol.errors import InvalidDocument, NotFound, Problem, SecretUnreadable, StaleGeneration, StoreError
@@ -16,11 +17,14 @@ from fscontrol.model.audit import HOUSE, AuditEntry, Author, changes_of, entry
 from fscontrol.model.organization import Organization, TrunkTimes
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.sync_document import SyncDocument, parse
+from fscontrol.provisioning.turns import Turns
 from fscontrol.store.base import Store
 
 log = logging.getLogger(__name__)
 
 _MOST_RACES = 20
+"""With other control planes on the same store; within one, those who change an organisation take turns."""
+_LONGEST_TURN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class Organizations:
         self._problems = problems
         self._clock = clock
         self._note = note
+        self._turns = Turns(_LONGEST_TURN)
 
     def decide(self, document: SyncDocument, *, force: bool = False) -> Stored:
         """What `replace` would store, without storing it. Raises as `replace` does."""
@@ -114,6 +119,10 @@ class Organizations:
         """
         self._require_sound(document.organization)
         key = document.organization.key
+        with self._turn(key):
+            return self._replace(key, document, author, force=force)
+
+    def _replace(self, key: str, document: SyncDocument, author: Author, *, force: bool) -> Stored:
         for _ in range(_MOST_RACES):
             expected = self._store.generation(key)
             old = self._readable(key)
@@ -148,6 +157,17 @@ class Organizations:
         `change` may be called several times, each with what is stored then. `action` and `target` are for the audit
         trail. Raises `NotFound`, `InvalidDocument`, `StoreError` and what `change` raises; nothing is changed then.
         """
+        with self._turn(key):
+            return self._edit(key, change, author, action, target)
+
+    def _edit(
+        self,
+        key: str,
+        change: Callable[[Organization], Organization],
+        author: Author,
+        action: str,
+        target: str,
+    ) -> Organization:
         for _ in range(_MOST_RACES):
             old = self.get(key)
             new = change(old)
@@ -187,6 +207,15 @@ class Organizations:
     def wake(self, key: str) -> None:
         """Have every node looked at for this organisation, though nothing changed."""
         self._wake(key)
+
+    @contextmanager
+    def _turn(self, key: str) -> Iterator[None]:
+        """A burst for one organisation would lose to itself in the store's compare-and-set, again and again."""
+        try:
+            with self._turns.turn(key):
+                yield
+        except TimeoutError:
+            raise _too_many(key) from None
 
     def _told(
         self,

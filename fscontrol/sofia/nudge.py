@@ -2,7 +2,8 @@
 
 Owns: the command and its proof, an event of the gateway itself. Refuses: gateways that are not in the ledger; gateways
 with register=false, on which mod_sofia leaks a lock (FREESWITCH.md §1); to trust `+OK`; to send a second REGISTER after
-one that is on its way.
+one that is on its way. No lease is needed: nothing is started, killed or bound elsewhere, only a REGISTER sent earlier
+than it would be; and if that makes an old gateway the newest binding, the holder sees so before it lets one go.
 
 On a real FreeSWITCH 1.10.12 `sofia profile external register NAME` answers `+OK` and puts the gateway into UNREGED at
 once; the profile's tick sends the REGISTER within a second. A registered gateway stays UP meanwhile. The count of

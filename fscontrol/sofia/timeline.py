@@ -22,7 +22,7 @@ import math
 import sys
 from dataclasses import dataclass, replace
 
-from fscontrol.model.registration import GatewayState, Registration, Transition
+from fscontrol.model.registration import ENDLESS_CHALLENGE, GatewayState, Registration, Transition
 
 MOST_TRANSITIONS = 50
 """Kept for each gateway; a carrier that refuses leaves four for every try."""
@@ -40,6 +40,8 @@ _UNHEALTHY = frozenset(
     }
 )
 """States that a 200 of before does not explain: a missed ping fails a registered gateway without any answer."""
+_ASKED_AGAIN = "again after credentials were sent"
+"""What the carrier did; 904 is sofia-sip's own word for it, and no operator's."""
 _UNBOUND = frozenset({GatewayState.NOREG, GatewayState.UNREGISTER, GatewayState.DOWN})
 
 
@@ -121,6 +123,8 @@ def _is_refresh(previous: Registration | None, seen: Sighting, status: str) -> b
 def _answer(previous: Registration | None, seen: Sighting) -> tuple[int | None, str]:
     if seen.state is GatewayState.REGED:
         return 200, "OK"
+    if seen.sip_status == ENDLESS_CHALLENGE:
+        return 401, _ASKED_AGAIN
     if seen.sip_status is not None:
         return seen.sip_status, sys.intern(seen.phrase)  # thousands of gateways, and few phrases
     if previous is None:

@@ -31,6 +31,7 @@ from fscontrol.telemetry.greenlets import spawn
 log = logging.getLogger(__name__)
 
 _MOST_OUTCOMES = 50_000
+_MOST_NAMED = 20
 REST_SECONDS = 5.0
 _ANSWERS = frozenset({GatewayState.REGED, GatewayState.FAILED, GatewayState.TIMEOUT})
 """The states a REGISTER ends in; those between and after tell a replacement nothing new."""
@@ -59,6 +60,7 @@ class NodeWorker:
         self._timer_at = self._rested_at = 0.0
         self._pending: set[str] = set()
         self._pushed: set[str] = set()
+        self._gone: set[str] = set()
         self._everything = True
         self._woken = Flag()
         self._serial = 0
@@ -153,15 +155,22 @@ class NodeWorker:
                 self.order(owner)
 
     def _gateway_gone(self, event: Event) -> None:
-        name = event.get("Gateway")
-        if not self._lease.held:
-            return
-        if not self._applier.is_dying(name) and (owner := self._store.ledger(self.client.name).get(name)):
-            log.warning(
-                "a gateway of ours was removed by somebody else",
-                extra={"node": self.client.name, "gateway": name},
-            )
-            self.order(owner.organization)
+        # Whose it was is asked of the store later, once for all: a profile that restarts loses all of them at a blow.
+        if self._lease.held and not self._applier.is_dying(name := event.get("Gateway")):
+            self._gone.add(name)
+            self._woken.set()
+
+    def _owners_of_gone(self) -> set[str]:
+        if not self._gone:
+            return set()
+        gone, self._gone = self._gone, set()
+        # Should this fail, the rest after it ends in a pass over everything.
+        ledger = self._store.ledger(self.client.name)
+        ours = sorted(gone & ledger.keys())
+        if ours:
+            extra = {"node": self.client.name, "count": len(ours), "gateways": ours[:_MOST_NAMED]}
+            log.warning("gateways of ours were removed by somebody else", extra=extra)
+        return {ledger[name].organization for name in ours}
 
     def _run(self) -> None:
         self._timer_at = self._next_timer()
@@ -206,14 +215,16 @@ class NodeWorker:
             raise
         except Exception as error:
             # Whatever it was, the next pass starts anew from the store; a dead worker would leave the node alone.
-            log.exception("pass failed", extra={"node": node})
+            is_known = isinstance(error, FscontrolError)
+            log.error("pass failed", extra={"node": node, "reason": str(error)}, exc_info=not is_known)
             self._rest()
-            why = str(error) if isinstance(error, FscontrolError) else "internal error; see the log"
+            why = str(error) if is_known else "internal error; see the log"
             return {key: PassOutcome(node, NO_GENERATION, Status.FAILED, (), why) for key in keys}
 
     def _take_orders(self) -> tuple[list[str], set[str]]:
         """Whose turn it is, and which of them were pushed."""
-        keys, pushed = self._pending | self._applier.due(), self._pushed
+        gone = self._owners_of_gone()
+        keys, pushed = self._pending | self._applier.due() | gone, self._pushed
         self._pending, self._pushed = set(), set()
         timer = time.monotonic() >= self._timer_at
         if timer or self._everything:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -145,6 +145,9 @@ class Store(KeyStore, Protocol):
     def applied(self, key: str) -> dict[str, Organization]:
         """What `put_applied` noted, by node, without numbers. Raises `SecretUnreadable`."""
 
+    def forget_nodes(self, is_removed: Callable[[str], bool]) -> set[str]:
+        """Drop results and what is in force of such nodes; which they were. The ledger stays, should one come back."""
+
     def acquire_lease(self, name: str, holder: str, seconds: float, above: int = 0) -> Lease:
         """Take the lease if nobody has it, or prolong one's own, for `seconds` from now; who has it after that.
 
@@ -229,10 +232,7 @@ class Store(KeyStore, Protocol):
         """
 
     def reseal_organization(self, key: str) -> bool:
-        """Seal one organisation with the newest key; False when it was already, or is not there.
-
-        A push at the same moment is not undone. Raises `SecretUnreadable`.
-        """
+        """Seal one anew; False when it was, or is not there. No push is undone. Raises `SecretUnreadable`."""
 
     def reseal_applied(self) -> int:
         """The same for what is in force, of deleted ones too; how many. `SecretUnreadable` comes after all others."""

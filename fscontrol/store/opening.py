@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fscontrol.errors import StoreError
+from fscontrol.errors import SecretUnreadable, StoreError
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
 from fscontrol.store.redis import RedisStore
@@ -28,7 +28,13 @@ def open_settings_vault(settings: Settings) -> Vault:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StoreError(f"cannot create the directory {path.parent}: {error.strerror}") from None
-    return open_vault(settings.secret_key, path.with_suffix(".key"))
+    key_file = path.with_suffix(".key")
+    if not settings.secret_key.get_secret_value() and path.exists() and not key_file.exists():
+        # A fresh key opens nothing that is there, and would lie where the right one is looked for.
+        raise SecretUnreadable(
+            f"{path} is there and its key {key_file} is not; put it back, or set FSCONTROL_SECRET_KEY"
+        )
+    return open_vault(settings.secret_key, key_file)
 
 
 def open_store(settings: Settings, *, unfinished: bool = False) -> Store:

@@ -31,6 +31,7 @@ from fscontrol.store.secrets import Vault
 
 _T = TypeVar("_T")
 _MOST_TRIMMED = 1_000
+_MOST_CONNECTIONS = 64
 
 
 class RedisStore(RedisNodes, RedisKeys, RedisBackup):
@@ -57,13 +58,17 @@ class RedisStore(RedisNodes, RedisKeys, RedisBackup):
         self._calls_kept_seconds = calls_kept_days * 86_400
         self._prefix = prefix
         try:
-            self._redis: redis.Redis = redis.Redis.from_url(
+            # Those who find every connection taken wait for one: hundreds of pushes must not fail the lease among them.
+            pool = redis.BlockingConnectionPool.from_url(
                 url,
+                max_connections=_MOST_CONNECTIONS,
+                timeout=timeout,
                 decode_responses=True,
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
                 health_check_interval=30,
             )
+            self._redis = redis.Redis.from_pool(pool)
         except ValueError as error:
             raise ConfigurationError([f"FSCONTROL_STORE_URL is no Redis URL: {error}"]) from None
         self._do(lambda: migrate(self._redis, self._key, vault))

@@ -6,7 +6,8 @@ Owns: these kinds of keys. Refuses: to show a credential; what is in force is se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 import redis
 
@@ -76,6 +77,19 @@ class RedisNodes(RedisLeases):
         """See `Store`."""
         found = self._do(lambda: texts_of(self._redis.hgetall(self._key("applied", key))))
         return {node: open_organization(found[node], self._vault) for node in sorted(found)}
+
+    def forget_nodes(self, is_removed: Callable[[str], bool]) -> set[str]:
+        """See `Store`."""
+        removed: set[str] = set()
+        for kind in ("applied", "node_results"):
+            pattern = self._key(kind, "*")
+            names: list[str] = self._do(lambda p=pattern: list(self._redis.scan_iter(p, count=1000)))  # type: ignore[misc]
+            for name in names:
+                nodes = {str(node) for node in self._do(partial(self._redis.hkeys, name))}
+                if gone := {node for node in nodes if node in removed or is_removed(node)}:
+                    self._do(partial(self._redis.hdel, name, *gone))
+                    removed |= gone
+        return removed
 
     def put_drained(self, node: str, *, drained: bool) -> None:
         """See `Store`."""

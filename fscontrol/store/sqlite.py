@@ -61,7 +61,7 @@ class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteK
         self._writer_thread = ThreadPool(1)
         try:
             _make_private_file(path)
-            self._writer: sqlite3.Connection = self._writer_thread.apply(self._open)
+            self._writer: sqlite3.Connection = on_a_thread(self._open, self._writer_thread)
             self._write(lambda db: migrate(db, vault, str(path)))
             self._reader = self._open()
         except sqlite3.Error as error:

@@ -101,6 +101,20 @@ class SqliteNodes(ABC):
         rows = self._read("SELECT node, document FROM applied WHERE organization = ? ORDER BY node", key)
         return {node: open_organization(document, self._vault) for node, document in rows}
 
+    def forget_nodes(self, is_removed: Callable[[str], bool]) -> set[str]:
+        """See `Store`."""
+        noted = self._read("SELECT node FROM applied UNION SELECT node FROM node_results")
+        removed = {node for (node,) in noted if is_removed(node)}
+
+        def forget(db: sqlite3.Connection) -> None:
+            rows = [(node,) for node in removed]
+            db.executemany("DELETE FROM applied WHERE node = ?", rows)
+            db.executemany("DELETE FROM node_results WHERE node = ?", rows)
+
+        if removed:
+            self._write(forget)
+        return removed
+
     def put_drained(self, node: str, *, drained: bool) -> None:
         """See `Store`."""
         statement = (

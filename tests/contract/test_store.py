@@ -21,6 +21,7 @@ from fscontrol.model.organization import Organization
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import parse
 from fscontrol.settings import load
+from fscontrol.sofia.removed_nodes import forget_removed
 from fscontrol.store.base import NodeResult, Store
 from fscontrol.store.opening import open_store
 from fscontrol.store.redis import RedisStore
@@ -103,6 +104,41 @@ def call(
 
 ONE = {"phone_number": "+15551230001", "destination_key": "9228"}
 TWO = {"phone_number": "+15551230002", "destination_key": "9228"}
+
+
+def test_nodes_that_are_removed_are_forgotten_unless_somebody_steers_them(store: Store) -> None:
+    for node in ("fs1", "fs2", "fs3"):
+        store.put_applied(node, "7", organization())
+        store.put_node_result("7", NodeResult(node=node, generation=1, status="converged", at=1.0))
+        store.add_to_ledger(node, {"7.a.1": GatewayKey("7", "a")})
+    store.put_node_result("8", NodeResult(node="fs2", generation=1, status="failed", at=1.0))
+    store.acquire_lease("node:fs3", "another", 60)
+    assert not forget_removed(store, ["fs1"])
+    assert set(store.applied("7")) == {"fs1", "fs3"}
+    assert [result.node for result in store.node_results("7")] == ["fs1", "fs3"]
+    assert store.node_results("8") == []
+    assert store.ledger("fs2"), "should it come back, its gateways are ours"
+    store.release_lease("node:fs3", "another")
+    assert forget_removed(store, ["fs1"])
+    assert set(store.applied("7")) == {"fs1"}
+
+
+def test_hundreds_at_once_are_served_and_none_is_turned_away(store: Store) -> None:
+    put(store, organization())
+    store.acquire_lease("node:fs1", "here", 6)
+    jobs: list[Any] = [gevent.spawn(store.organization, "7") for _ in range(300)]
+    jobs += [gevent.spawn(store.put_call, call(f"c{n}", float(n))) for n in range(300)]
+    jobs.append(gevent.spawn(store.acquire_lease, "node:fs1", "here", 6))
+    gevent.joinall(jobs, timeout=30, raise_error=True)
+    assert all(job.successful() for job in jobs)
+
+
+def test_a_burst_for_one_organisation_loses_to_nobody(store: Store) -> None:
+    service = Organizations(store, lambda _key: None)
+    bodies = [parse({"organization_id": 7, "name": f"name {n}"}) for n in range(100)]
+    jobs = [gevent.spawn(service.replace, body) for body in bodies]
+    gevent.joinall(jobs, timeout=30, raise_error=True)
+    assert service.get("7").generation == len(bodies)
 
 
 def test_the_fingerprint_key_is_made_once(store: Store, open_one: Opener) -> None:
@@ -615,3 +651,22 @@ def test_a_damaged_document_is_noticed(keys: list[str], change: Callable[[str], 
     vault = Vault(keys)
     with pytest.raises(SecretUnreadable):
         vault.open(change(vault.seal("text")))
+
+
+def test_a_key_file_that_is_lost_is_not_made_anew(tmp_path: Path) -> None:
+    settings = load({"FSCONTROL_STORE_URL": f"sqlite:///{tmp_path}/s.db"})
+    open_store(settings).close()
+    key = tmp_path / "s.key"
+    kept = key.rename(tmp_path / "elsewhere")
+    with pytest.raises(SecretUnreadable, match="put it back"):
+        open_store(settings)
+    assert not key.exists()
+    kept.rename(key)
+    open_store(settings).close()
+
+
+def test_a_database_that_is_none_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.db").write_bytes(b"no database at all" * 400)
+    with pytest.raises(StoreError, match="not a database"):
+        SqliteStore(tmp_path / "s.db", Vault([Fernet.generate_key().decode()]), KEPT)
+    assert "Traceback" not in capfd.readouterr().err

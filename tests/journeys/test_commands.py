@@ -176,6 +176,17 @@ def test_a_killed_control_plane_goes_on_where_it_was(tmp_path: Path) -> None:
         assert switches.PASSWORD.get_secret_value() not in serving.log.read_text()
 
 
+def test_a_call_asks_every_control_plane_in_turn(tmp_path: Path) -> None:
+    given = {"FSCONTROL_ESL_PASSWORD": "a-password-for-this", "FSCONTROL_CALL_SOCKET": "127.0.0.1:8090"}
+    for sockets, written in (
+        ("", "127.0.0.1:8090 full"),
+        ("10.0.0.1:1,10.0.0.2:2", "10.0.0.1:1|10.0.0.2:2 full"),
+    ):
+        ended = run("freeswitch-config", "tree", cwd=tmp_path, FSCONTROL_CALL_SOCKETS=sockets, **given)
+        assert ended.returncode == 0, ended.stderr
+        assert f'data="{written}"' in (tmp_path / "tree/dialplan/public.xml").read_text()
+
+
 def test_freeswitch_config_writes_a_private_tree(tmp_path: Path) -> None:
     ended = run("freeswitch-config", "tree", cwd=tmp_path, FSCONTROL_ESL_PASSWORD="a-password-for-this")
     assert ended.returncode == 0, ended

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from fscontrol.errors import StoreError
+from fscontrol.esl import commands
 from fscontrol.model.call import CallRecord
+from fscontrol.model.gateway import GatewayKey
 from fscontrol.simulator.carrier import CarrierBehaviour
 from fscontrol.sofia.deliver import organization_file
-from fscontrol.sofia.tree import GATEWAY_DIRECTORY
+from fscontrol.sofia.tree import GATEWAY_DIRECTORY, PROFILE
 from tests import bridge, switches
 from tests.bridge import API_KEY, Bridge, registering, trunk
 from tests.invites import invite
@@ -91,6 +93,35 @@ def test_one_unreadable_organisation_stops_no_other(tmp_path: Path) -> None:
             assert switch.stand_in.gateway_names() == loaded
             assert again.sync(bad)[0] == 200, "a new push mends it"
             assert again.ask("GET", "/api/organizations/8")[0] == 200
+
+
+def test_all_gateways_lost_at_a_blow_are_asked_of_the_store_once_and_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody restarts the profile by hand; the store may be away at that very moment."""
+    with bridge.running("stand-in", tmp_path) as running:
+        trunks = [trunk(f"t{n}", "127.0.0.1:5099", register=False) for n in range(40)]
+        assert running.sync({"organization_id": 7, "trunks": trunks})[0] == 200
+        loaded, store = set(running.gateways()), running.application.store
+        asked: list[bool] = []
+        real, away = store.ledger, [True]
+
+        def ledger(node: str) -> dict[str, GatewayKey]:
+            asked.append(away[0])
+            if away[0]:
+                raise StoreError("away")
+            return real(node)
+
+        monkeypatch.setattr(store, "ledger", ledger)
+        monkeypatch.setattr("fscontrol.sofia.worker.REST_SECONDS", 0.3)
+        assert isinstance(running.switch, StandInSwitch)
+        (node,) = running.application.nodes
+        for name in loaded:
+            node.request(commands.kill_gateway(PROFILE, name))
+        eventually(lambda: asked)
+        away[0] = False
+        eventually(lambda: set(running.switch.stand_in.gateway_names()) == loaded)  # type: ignore[attr-defined]
+        assert len(asked) < 20, "the ledger was read for every single gateway"
 
 
 def test_a_later_get_tells_what_became_of_a_202(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_an_accepted_change_never_leaves_the_carrier_without_a_binding(
         (None, "403 Forbidden", False),
         (None, "403 Forbidden", True),
         (CarrierBehaviour.FORBIDDEN, "403 Forbidden", False),
-        (CarrierBehaviour.ENDLESS_CHALLENGE, "904 ", True),
+        (CarrierBehaviour.ENDLESS_CHALLENGE, "401 again", True),
     ],
     ids=["wrong-password", "wrong-password-one-binding", "forbidden", "endless-challenge-one-binding"],
 )

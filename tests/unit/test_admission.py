@@ -146,6 +146,19 @@ class TestSourceTable:
         assert table.replace("a", [])
         assert set(table.networks()) == set(net("192.0.2.1"))
 
+    def test_one_trunk_moves_and_keeps_its_place(self) -> None:
+        listed = [(source("a", "first"), ()), (source("a", "second"), net("192.0.2.1"))]
+        table = SourceTable([*listed, (source("b"), net("192.0.2.7"))])
+        assert not table.move("a", "first", net("192.0.2.1")), "the network was in the table before"
+        assert [s.trunk_id for s in table.owners("192.0.2.1")] == ["first", "second"]
+        assert table.move("a", "first", net("192.0.2.9"))
+        assert [s.trunk_id for s in table.owners("192.0.2.1")] == ["second"]
+        assert not table.move("a", "first", net("::ffff:192.0.2.9/128")), "the same in another spelling"
+        assert not table.move("a", "third", net("192.0.2.7")), "no such trunk"
+        assert not table.move("c", "first", net("192.0.2.7")), "no such organisation"
+        assert table.replace("a", [])
+        assert set(table.networks()) == set(net("192.0.2.7"))
+
     @pytest.mark.parametrize(
         ("before", "after", "news"),
         [

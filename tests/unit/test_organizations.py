@@ -7,6 +7,7 @@ from pathlib import Path
 import gevent
 import pytest
 from cryptography.fernet import Fernet
+from gevent.event import Event as Flag
 
 from fscontrol.errors import NotFound, StaleGeneration, StoreError
 from fscontrol.model.gateway import GatewayKey
@@ -205,6 +206,23 @@ def test_one_that_always_loses_gives_up() -> None:
     with pytest.raises(StoreError):
         organizations.replace(push())
     assert not woken
+
+
+def test_a_store_that_hangs_holds_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fscontrol.provisioning.organizations._LONGEST_TURN", 0.05)
+    shelf, hangs = Shelf(), Flag()
+    organizations, woken = service(shelf)
+    monkeypatch.setattr(shelf, "generation", lambda key: hangs.wait() if key == "7" else None)
+    first = gevent.spawn(organizations.replace, push())
+    gevent.idle()
+    with pytest.raises(StoreError):
+        organizations.replace(push("another"))
+    organizations.replace(push(key=8))  # waits for nobody else's turn
+    assert woken == ["8"]
+    first.kill()
+    monkeypatch.undo()
+    organizations.replace(push("at last"))
+    assert shelf.stored["7"].name == "at last"
 
 
 def test_delete_and_get() -> None:

@@ -103,6 +103,12 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_EXTERNAL_IP", "192.0.2.1", "external_ip", "192.0.2.1"),
     ("FSCONTROL_ESL_ALLOW", "10.0.0.0/8, 192.0.2.7", "esl_allow", ("10.0.0.0/8", "192.0.2.7")),
     ("FSCONTROL_ESL_LISTEN", "0.0.0.0:8021", "esl_listen", Endpoint(host="0.0.0.0", port=8021)),  # noqa: S104
+    (
+        "FSCONTROL_CALL_SOCKETS",
+        "192.0.2.7:8084, [::1]:8085",
+        "call_sockets",
+        (Endpoint(host="192.0.2.7", port=8084), Endpoint(host="::1", port=8085)),
+    ),
 ]
 
 
@@ -183,6 +189,7 @@ def test_a_variable_is_read(variable: str, value: str, field: str, expected: obj
         ("FSCONTROL_RTP_PORTS", "²-3"),
         ("FSCONTROL_ESL_ALLOW", "10.0.0.0/33"),
         ("FSCONTROL_ESL_ALLOW", "everyone"),
+        ("FSCONTROL_CALL_SOCKETS", "127.0.0.1:8084,nowhere"),
         ("FSCONTROL_ESL_LISTEN", "127.0.0.1"),
         ("FSCONTROL_X", "1"),
         ("FSCONTROL_API_KEY", "1"),

@@ -11,11 +11,12 @@ from gevent.event import Event as Flag
 
 from fscontrol.calls.admission import Question
 from fscontrol.calls.name_cache import LONGEST_TTL, RETRY_SECONDS
-from fscontrol.calls.registrars import LONGEST_BINDING
+from fscontrol.calls.registrars import LONGEST_BINDING, Registrars
 from fscontrol.calls.resolver import Resolved
 from fscontrol.calls.sources import QUESTIONS_AT_ONCE, TrunkSources
 from fscontrol.errors import StoreError
 from fscontrol.model.gateway import gateways_of
+from fscontrol.model.networks import Network
 from fscontrol.model.organization import Organization
 from fscontrol.store.base import NodeResult
 from tests.unit.test_admission import gateway_event, net
@@ -122,6 +123,9 @@ class World:
 
     def owners(self, ip: str) -> list[str]:
         return [source.organization for source in self.sources.table.owners(ip)]
+
+    def trunks(self, ip: str) -> list[str]:
+        return sorted(f"{found.organization}/{found.trunk_id}" for found in self.sources.table.owners(ip))
 
     def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds
@@ -259,6 +263,38 @@ def test_the_registrar_that_answered_is_trusted_while_the_binding_lasts(world: W
     world.sources.take_gateway_event("fs1", gateway_event(gateway, "FAILED", "198.51.100.7"))
     assert (world.owners("198.51.100.7"), world.owners("192.0.2.1")) == ([], ["7"])
     assert world.told == told + 1
+
+
+def test_a_registration_costs_its_trunk_and_not_its_organisation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunks = 40
+    world.push("7", *({"gateway": f"192.0.2.{n}", **REGISTERING} for n in range(trunks)))
+    asked: list[str] = []
+    real = Registrars.networks
+
+    def counting(registrars: Registrars, gateway: str) -> tuple[Network, ...]:
+        asked.append(gateway)
+        return real(registrars, gateway)
+
+    monkeypatch.setattr(Registrars, "networks", counting)
+    for gateway in gateways_of(world.shelf.stored["7"], KEY):
+        world.sources.take_gateway_event("fs1", gateway_event(gateway.name, "REGED", "198.51.100.7"))
+    assert len(asked) < 5 * trunks, "each registration worked out every trunk of the organisation anew"
+    assert len(world.sources.table.owners("198.51.100.7")) == trunks
+
+
+def test_a_name_that_two_organisations_use_is_news_to_all_their_trunks(world: World) -> None:
+    world.dns.says("192.0.2.1")
+    world.push("7", {"gateway": NAME}, {"gateway": NAME})
+    world.push("8", {"gateway": "192.0.2.9"}, {"gateway": NAME})
+    with world.running():
+        eventually(lambda: world.trunks("192.0.2.1") == ["7/t0", "7/t1", "8/t1"])
+        world.push("7", {"gateway": NAME})
+        world.dns.says("192.0.2.2")
+        world.pass_time(LONGEST_TTL)
+        eventually(lambda: world.trunks("192.0.2.2") == ["7/t0", "8/t1"])
+        assert world.trunks("192.0.2.1") == []
 
 
 def test_a_binding_known_before_its_trunk_counts_once_the_trunk_is_read(world: World) -> None:

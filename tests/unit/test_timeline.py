@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from fscontrol.model.registration import GatewayState, Registration
+from fscontrol.model.registration import GatewayState, Registration, is_refusal
 from fscontrol.sofia.timeline import MOST_TRANSITIONS, RETRY_SECONDS, Sighting, after, after_loss
 
 
@@ -133,6 +133,14 @@ def test_an_answer_that_comes_after_the_snapshot_it_explains() -> None:
     )
     assert len(explained.timeline) == len(known.timeline)
     assert explained.failures == 1
+
+
+def test_a_challenge_without_end_is_the_401_that_the_carrier_sent() -> None:
+    challenged = event(0.6, "FAILED", "DOWN", 904, "Operation has no matching challenge ")
+    refused = through(*FIRST[:2], challenged, event(1.5, "FAIL_WAIT", "DOWN"))
+    assert (refused.sip_status, refused.detail) == (401, "401 again after credentials were sent")
+    assert is_refusal(refused.sip_status)
+    assert refused.timeline[-2].sip_status == 401
 
 
 def test_the_wait_grows_with_every_refusal_and_not_with_503() -> None:
