@@ -23,6 +23,7 @@ HTTP_STATUS: dict[type[FscontrolError], int] = {
     errors.RequestError: 400,
     errors.MalformedBody: 400,
     errors.InvalidDocument: 422,
+    errors.InvalidUpdate: 400,
     errors.BodyTooLarge: 413,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
