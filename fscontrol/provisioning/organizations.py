@@ -7,6 +7,7 @@ the reconciler reads the store, never the request (DESIGN.md, *What flows throug
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fscontrol.store.base import Store
 log = logging.getLogger(__name__)
 
 _MOST_RACES = 20
+_OF_A_TRUNK = re.compile(r"trunks\[(\d+)\]\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class Organizations:
             new = change(old)
             if new == old:
                 return old
-            self._require_sound(new)
+            self._require_no_worse(_as_edited(old), _as_edited(new))
             times = trunk_times(old, _as_edited(new).trunks, self._clock())
             changes = {
                 "generation": old.generation + 1,
@@ -201,6 +203,12 @@ class Organizations:
 
     def _require_sound(self, organization: Organization) -> None:
         if problems := self._problems(organization):
+            raise InvalidDocument(problems)
+
+    def _require_no_worse(self, old: Organization, new: Organization) -> None:
+        """An edit answers for what it does itself, not for what rules or settings have come to refuse since."""
+        known = {_lasting_path(problem, old) for problem in self._problems(old)}
+        if problems := [p for p in self._problems(new) if _lasting_path(p, new) not in known]:
             raise InvalidDocument(problems)
 
     def _readable(self, key: str) -> Organization | None:
@@ -256,6 +264,14 @@ class Organizations:
 
 def _too_many(key: str) -> StoreError:
     return StoreError(f"organisation {key} is being changed by too many at once; try again")
+
+
+def _lasting_path(problem: Problem, organization: Organization) -> tuple[str, str, str]:
+    """A problem by its trunk's id: others may come and go before it. That it is of another value is another problem."""
+    found = _OF_A_TRUNK.match(problem.path)
+    if found is None:
+        return "", problem.path, problem.message
+    return organization.trunks[int(found[1])].id, problem.path[found.end() :], problem.message
 
 
 def _as_edited(organization: Organization) -> Organization:
