@@ -219,7 +219,7 @@ class Trunk(FrozenModel):
     tech_prefix: Annotated[str, Field(pattern=r"^[0-9*#]{0,16}$")] = ""
     headers: dict[HeaderName, Line] = Field(default_factory=dict)
     headers_to_variables: dict[HeaderName, Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,63}$")]] = Field(
-        default_factory=dict
+        default_factory=dict, max_length=50
     )
     dtmf_mode: Literal["rfc2833", "info", "none"] | None = None
     default_country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""

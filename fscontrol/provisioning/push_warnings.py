@@ -10,20 +10,14 @@ from fscontrol.model.trunk import CARRIED_CODECS, Trunk
 
 MOST_WARNINGS = 1_000
 _NOT_YET: dict[str, object] = {
-    "media_encryption": "off",
-    "codecs": (),
     "leading_plus": None,
     "outbound_enabled": True,
     "headers": {},
-    "headers_to_variables": {},
-    "dtmf_mode": None,
     "ring_timeout_seconds": None,
-    "max_call_seconds": None,
     "caller_id_numbers": (),
     "country_allow": (),
-    "refer": None,
 }
-"""Optional fields that are stored and have no effect yet; a push that sets one is told so. Never silently stored."""
+"""Optional fields of outbound calls, stored and without effect yet; who sets one is told so. Never silently stored."""
 
 
 def warnings_of_trunk(trunk: Trunk) -> list[str]:
