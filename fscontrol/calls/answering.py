@@ -56,9 +56,15 @@ def why_not_answerable(rules: AnswerRules, sdp: str) -> str | None:
     return None
 
 
-def channel_variables(rules: AnswerRules) -> dict[str, str]:
-    """What is set on the channel before the answer, from the trunk's words alone."""
-    variables = {"rtp_secure_media": _SECURE_MEDIA[rules.media_encryption]}
+def channel_variables(rules: AnswerRules, sdp: str) -> dict[str, str]:
+    """What is set on the channel before the answer to that offer."""
+    # To keys in an offer of RTP/AVP ("encrypted, if you can") FreeSWITCH answers 488 or, allowed them, RTP/SAVP, which
+    # is no answer to it (run). Allowed and forbidden to use them, it answers in the clear.
+    secure = any("SAVP" in profile for profile in _audio_profiles(sdp))
+    word = _SECURE_MEDIA[rules.media_encryption] if secure else "forbidden"
+    variables = {"rtp_secure_media": word}
+    if not secure:
+        variables["rtp_allow_crypto_in_avp"] = "true"
     if rules.codecs:
         # Greedy: the trunk's order goes before the caller's.
         variables |= {"absolute_codec_string": ",".join(rules.codecs), "rtp_codec_negotiation": "greedy"}

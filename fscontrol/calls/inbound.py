@@ -81,9 +81,8 @@ class InboundCalls:
         trail = Trail()
         record = self._begin(call)
         try:
-            sdp = call.variable("switch_r_sdp") or ""
             values_of = header_values(call)
-            asked = Asked(record.source_ip, values_of, sdp, node=record.node)
+            asked = Asked(record.source_ip, values_of, _offer(session), node=record.node)
             verdict = self._ways.find(asked, trail)
             record = record.model_copy(update={"candidates": verdict.candidates})
             if isinstance(verdict.decision, Reject):
@@ -134,7 +133,7 @@ class InboundCalls:
     def _play(
         self, session: CallSession, record: CallRecord, play: Play, rules: AnswerRules, trail: Trail
     ) -> None:
-        _set(session, {CALL_SID_VARIABLE: record.call_sid, **channel_variables(rules)})
+        _set(session, {CALL_SID_VARIABLE: record.call_sid, **channel_variables(rules, _offer(session))})
         reason = Reason.REJECTED_BY_RULE.value
         # In the book before anything can end it: the hang-up closes it.
         self._book.put(record.model_copy(update={"reason": reason}), Tell.INCOMING)
@@ -151,7 +150,7 @@ class InboundCalls:
     def _serve(self, session: CallSession, record: CallRecord, rules: AnswerRules, trail: Trail) -> bool:
         """Ring, prewarm, answer, park. False when the backend's silence refused the call."""
         call_sid = record.call_sid
-        variables = {CALL_SID_VARIABLE: call_sid, **channel_variables(rules)}
+        variables = {CALL_SID_VARIABLE: call_sid, **channel_variables(rules, _offer(session))}
         if self._book.masks:
             # The stored record will not have them, and a restarted control plane must tell the assistant.
             numbers = quote(f"{record.to_number} {record.from_number}", safe="+")
@@ -249,6 +248,10 @@ class InboundCalls:
 def _set(session: CallSession, variables: Mapping[str, str]) -> None:
     """Set variables of the channel, in one command."""
     session.execute("multiset", "^^;" + ";".join(f"{name}={value}" for name, value in variables.items()))
+
+
+def _offer(session: CallSession) -> str:
+    return session.session_data.variable("switch_r_sdp") or ""
 
 
 def _ahead(session: CallSession, record: CallRecord) -> float:

@@ -51,11 +51,23 @@ def test_which_offers_can_be_answered(encryption: str, offer: list[str], refused
 
 
 @pytest.mark.parametrize(
+    ("encryption", "offer", "variables"),
+    [
+        ("off", PLAIN, {"rtp_secure_media": "forbidden", "rtp_allow_crypto_in_avp": "true"}),
+        ("optional", PLAIN, {"rtp_secure_media": "forbidden", "rtp_allow_crypto_in_avp": "true"}),
+        ("optional", SECURE, {"rtp_secure_media": "optional"}),
+        ("required", SECURE, {"rtp_secure_media": "mandatory"}),
+        ("off", f"{SECURE}\n{PLAIN}", {"rtp_secure_media": "forbidden"}),
+    ],
+)
+def test_how_an_offer_is_answered(encryption: str, offer: str, variables: dict[str, str]) -> None:
+    assert channel_variables(answer_rules_of(trunk(media_encryption=encryption)), offer) == variables
+
+
+@pytest.mark.parametrize(
     ("fields", "variables"),
     [
         ({}, {}),
-        ({"media_encryption": "optional"}, {"rtp_secure_media": "optional"}),
-        ({"media_encryption": "required"}, {"rtp_secure_media": "mandatory"}),
         ({"dtmf_mode": "info"}, {"dtmf_type": "info"}),
         (
             {"codecs": ["opus", "pcma@8000h@20i", "PCMU", "PCMA"]},
@@ -65,10 +77,8 @@ def test_which_offers_can_be_answered(encryption: str, offer: list[str], refused
     ],
 )
 def test_what_is_set_on_the_channel(fields: dict[str, Any], variables: dict[str, str]) -> None:
-    assert channel_variables(answer_rules_of(trunk(**fields))) == {
-        "rtp_secure_media": "forbidden",
-        **variables,
-    }
+    usual = channel_variables(answer_rules_of(trunk()), PLAIN)
+    assert channel_variables(answer_rules_of(trunk(**fields)), PLAIN) == {**usual, **variables}
 
 
 def test_what_headers_tell() -> None:
