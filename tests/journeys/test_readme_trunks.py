@@ -18,9 +18,8 @@ README = Path(__file__).parents[2] / "README.md"
 
 def block(holding: str) -> str:
     """The code block of the README that holds this text."""
-    return next(
-        text for text in re.findall(r"^```\n(.*?)^```", README.read_text(), re.M | re.S) if holding in text
-    )
+    blocks: list[str] = re.findall(r"^```\n(.*?)^```", README.read_text(), re.M | re.S)
+    return next(text for text in blocks if holding in text)
 
 
 @pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="no curl or no bash on PATH")
