@@ -44,6 +44,7 @@ class Subject:
             "FSCONTROL_CONFIG_DIR": str(work / "conf"),
             "FSCONTROL_APPLY_TIMEOUT_SECONDS": "120",
             "FSCONTROL_MAX_BODY_BYTES": str(64 << 20),
+            "FSCONTROL_GATEWAY_NETWORKS": "127.0.0.0/8",
             "FSCONTROL_DELIVERY": delivery,
             "FSCONTROL_XML_CURL_PASSWORD": "benchmark-xml-password",
             "FSCONTROL_LOG_LEVEL": "WARNING",

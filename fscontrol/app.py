@@ -38,6 +38,8 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.http.server import HttpServer
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
+from fscontrol.provisioning import trunk_rules
+from fscontrol.provisioning.address_rules import AddressRules
 from fscontrol.provisioning.api_keys import ApiKeys
 from fscontrol.provisioning.elsewhere import Elsewhere
 from fscontrol.provisioning.media_rules import MediaRules
@@ -160,7 +162,12 @@ class Application:
             has_sip_uri=bool(settings.assistant_sip_uri),
         )
         self.elsewhere = Elsewhere(self.store, self.name, self._organization_changed)
-        self.organizations = Organizations(self.store, self._organization_taken, rules.problems)
+        addresses = AddressRules.of(settings.gateway_networks)
+        self.organizations = Organizations(
+            self.store,
+            self._organization_taken,
+            lambda found: [*trunk_rules.problems(found), *addresses.problems(found), *rules.problems(found)],
+        )
         at_once = settings.apply_edits == "at_once"
         self.trunks = Trunks(self.organizations, self.store.fingerprint_key(), at_once=at_once)
         self.numbers = Numbers(self.organizations, self.trunks)

@@ -19,6 +19,8 @@ from fscontrol.http import (
     observe,
     organizations,
     outbox,
+    phone_numbers,
+    sip_trunks,
     sync,
 )
 from fscontrol.http.auth import Recognise, bridge_key, first_of
@@ -45,6 +47,8 @@ def http_app(house: Application) -> Flask:
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
         control.door(house.book, house.controls.control, house.controls.transfer),
+        sip_trunks.door(house.trunks),
+        phone_numbers.door(house.numbers),
         outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
     ]

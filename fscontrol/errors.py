@@ -5,6 +5,7 @@ FscontrolError                      internal
 ├── RequestError                    request                what a caller over HTTP did wrong
 │   ├── MalformedBody               malformed_body         the body is not the JSON (or the type) that was promised
 │   ├── InvalidDocument             invalid_document       the document does not validate; `problems` lists all of it
+│   ├── InvalidUpdate               invalid_update         sound by itself, and not with what is stored
 │   ├── BodyTooLarge                body_too_large
 │   ├── Unauthorized                unauthorized
 │   ├── Forbidden                   forbidden              the key is known, and not for this
@@ -48,16 +49,20 @@ FscontrolError                      internal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a document: where (a path such as `trunks[0].gateway`) and why, in words for its sender."""
+    """One thing wrong in a document: where (a path such as `trunks[0].gateway`) and why, in words for its sender.
+
+    `kind` is pydantic's word for it, which the published API's clients know.
+    """
 
     path: str
     message: str
+    kind: str = field(default="value_error", compare=False)
 
 
 class FscontrolError(Exception):
@@ -97,6 +102,12 @@ class InvalidDocument(RequestError):
         self.problems = tuple(problems)
         count = len(self.problems)
         super().__init__(f"{count} problem{'' if count == 1 else 's'} in the document; nothing was changed")
+
+
+class InvalidUpdate(RequestError):
+    """An update whose fields are sound, and what would come of it is not. Nothing was changed."""
+
+    id = "invalid_update"
 
 
 class BodyTooLarge(RequestError):

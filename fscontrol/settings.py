@@ -522,6 +522,14 @@ class Settings(BaseModel):
         " sends silence, and hangs up by itself after two minutes without RTP.",
     )
 
+    gateway_networks: Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_networks)] = (
+        Field(
+            (),
+            alias="FSCONTROL_GATEWAY_NETWORKS",
+            description="CIDRs in which gateways may be although they are loopback, link-local or multicast, such as"
+            " 127.0.0.0/8 to try things on one machine; private networks need no word.",
+        )
+    )
     apply_edits: Literal["at_once", "at_sync"] = Field(
         "at_once",
         alias="FSCONTROL_APPLY_EDITS",

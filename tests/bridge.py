@@ -65,6 +65,7 @@ def settings_for(switch: Switch, work: Path, **changes: object) -> Settings:
         esl_password=switches.PASSWORD,
         store_url=f"sqlite:///{work}/fscontrol.db",
         config_dir=switch.config_dir,
+        gateway_networks=("127.0.0.0/8",),
     ).with_(**changes)
 
 

@@ -157,13 +157,14 @@ class SippCaller(Caller):
     def _received(self) -> list[str]:
         return _RECEIVED.findall(self._log())
 
+    @property
+    def answer(self) -> str:
+        """The 200 to his INVITE, whole."""
+        return next((text for text in self._received() if text.startswith("SIP/2.0 200")), "")
+
     def _far_port(self) -> int:
-        for message in self._received():
-            if message.startswith("SIP/2.0 200") and (
-                port := re.search(r"^m=audio (\d+)", message, re.MULTILINE)
-            ):
-                return int(port[1])
-        return 0
+        port = re.search(r"^m=audio (\d+)", self.answer, re.MULTILINE)
+        return int(port[1]) if port else 0
 
     def _listen(self) -> None:
         while True:
@@ -222,19 +223,20 @@ def call(
     source: str = "127.0.0.1",
     hold: str = "",
     refer: int = 202,
+    text: str = "",
 ) -> Iterator[Caller]:
     """A call that was answered. `hold`: he puts us on hold at once, by `sendonly`, `inactive` or `0.0.0.0`.
 
-    `refer`: what he answers to REFER.
+    `refer`: what he answers to REFER. `text`: his INVITE, where it is not the usual one.
     """
     caller: Caller
     if isinstance(switch, StandInSwitch):
-        placed = switch.stand_in.place_call(invite(number).encode(), source=(source, 5121))
+        placed = switch.stand_in.place_call((text or invite(number)).encode(), source=(source, 5121))
         placed.live.refer_status = refer
         caller = StandInCaller(placed, hold)
     else:
         work = switch.work / "on_the_line" / str(next(_NUMBERS))
-        caller = SippCaller(switch, invite(number), work, source, hold, refer)
+        caller = SippCaller(switch, text or invite(number), work, source, hold, refer)
     try:
         yield caller
     finally:

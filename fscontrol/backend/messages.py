@@ -70,7 +70,11 @@ def prewarm_body(
     agenda: str | None = None,
     variables: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The request that prepares an assistant before media starts; what is None is left out."""
+    """The request that prepares an assistant before media starts; what is None is left out.
+
+    `variables` go before those the call's own headers told.
+    """
+    told = {**record.variables, **(variables or {})}
     body = {
         "call_sid": record.call_sid,
         "from_number": record.from_number,
@@ -79,7 +83,7 @@ def prewarm_body(
         "assistant_id": record.assistant_id,
         "welcome_message": welcome_message,
         "agenda": agenda,
-        "variables": None if variables is None else dict(variables),
+        "variables": told or None,
     }
     return _json({name: value for name, value in body.items() if value is not None}).encode()
 

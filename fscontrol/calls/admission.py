@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from fscontrol.calls.answering import AnswerRules, answer_rules_of
 from fscontrol.calls.called_number import NumberRules
 from fscontrol.calls.limits import Scope
 from fscontrol.calls.rules import InboundRules, rules_of
@@ -34,6 +35,7 @@ class TrunkSource:
     """The limits a call over this trunk counts in: the trunk's own and its organisation's."""
     media_ip_cidrs: tuple[str, ...] = ()
     inbound: InboundRules = field(default_factory=InboundRules)
+    answer: AnswerRules = field(default_factory=AnswerRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def source_of(organization: Organization, trunk: Trunk) -> TrunkSource:
         scopes,
         trunk.media_ip_cidrs,
         rules_of(trunk),
+        answer_rules_of(trunk),
     )
 
 

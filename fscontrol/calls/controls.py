@@ -22,6 +22,7 @@ from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.call import CallRecord
 from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import Trunk
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
 
@@ -76,10 +77,18 @@ def make_controls(
         on_one = settings.registers_on_one
         return outbound_gateways(found, in_force, store.fingerprint_key(), registers_on_one=on_one)
 
-    def terminates_on_hold(call: CallRecord) -> bool:
+    def trunk_of(call: CallRecord) -> Trunk | None:
         found = organization(call)
         trunks = () if found is None else found.trunks
-        return any(trunk.id == call.trunk_id and trunk.terminate_on_hold for trunk in trunks)
+        return next((trunk for trunk in trunks if trunk.id == call.trunk_id), None)
+
+    def terminates_on_hold(call: CallRecord) -> bool:
+        trunk = trunk_of(call)
+        return trunk is not None and trunk.terminate_on_hold
+
+    def may_refer(call: CallRecord) -> bool:
+        trunk = trunk_of(call)
+        return trunk is None or trunk.refer is not False
 
     control = CallControl(
         calls,
@@ -89,6 +98,6 @@ def make_controls(
         has_stream=has_stream,
         terminates_on_hold=terminates_on_hold,
     )
-    transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds)
+    transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds, may_refer)
     rules = RuleActions(audio, outside, settings.rule_timeout_seconds, time.time)
     return Controls(control, transfer, rules, LostAssistants(calls, transfer, audio, media_dir), calls)

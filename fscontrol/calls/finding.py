@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from fscontrol.calls import routing
 from fscontrol.calls.admission import TrunkSource
+from fscontrol.calls.answering import why_not_answerable
 from fscontrol.calls.called_number import SOURCES, claims, unread
 from fscontrol.calls.media_addresses import first_not_allowed
 from fscontrol.calls.routing import Accept, Reason, Reject, Verdict
@@ -112,10 +113,12 @@ def _doubt(accept: Accept, sources: Sequence[str]) -> Reject | None:
 def _media_allowed(accept: Accept, sdp: str, trail: Trail) -> Accept | Reject:
     networks = accept.source.media_ip_cidrs
     outside = first_not_allowed(sdp, networks)
-    if outside is None:
-        if networks:
-            trail.note("media", "allowed")
-        return accept
-    refusal = Reject(Reason.MEDIA_NOT_ALLOWED, f"{outside} is outside the trunk's media_ip_cidrs")
-    trail.note("media", refusal.reason, refusal.detail)
-    return refusal
+    why = why_not_answerable(accept.source.answer, sdp)
+    if outside is not None:
+        why = f"{outside} is outside the trunk's media_ip_cidrs"
+    if why is not None:
+        trail.note("media", Reason.MEDIA_NOT_ALLOWED, why)
+        return Reject(Reason.MEDIA_NOT_ALLOWED, why)
+    if networks:
+        trail.note("media", "allowed")
+    return accept

@@ -7,20 +7,21 @@ after the decision FreeSWITCH parks it and the socket closes, so that a restart 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from fscontrol.calls.addresses import printable
+from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.announcing import Tell
+from fscontrol.calls.answering import HANGUP_AT_VARIABLE, AnswerRules, channel_variables, told_by_headers
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
-from fscontrol.calls.called_number import REQUEST_URI, TO
+from fscontrol.calls.call_headers import header_values
 from fscontrol.calls.finding import Asked, Trail, WayFinder
 from fscontrol.calls.limits import Limits, Refusal
-from fscontrol.calls.on_channel import numbers_variable, record_variable
+from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_text, record_variable
 from fscontrol.calls.routing import Accept, Reason, Reject
 from fscontrol.calls.rule_actions import Play, RuleActions
-from fscontrol.calls.rules import InboundRules
 from fscontrol.errors import CallerGone, FscontrolError
 from fscontrol.esl.call_socket import CallSession
 from fscontrol.esl.event import Event
@@ -49,31 +50,6 @@ class Prewarm:
     ask: Callable[[CallRecord, float], Prewarmed]
     deadline: float
     policy: Literal["continue", "reject"]
-
-
-def header_values(call: Event) -> Callable[[str], Iterable[str]]:
-    """How to get a source's values from a call's variables (FREESWITCH.md §3)."""
-
-    def values_of(source: str) -> list[str]:
-        if source == REQUEST_URI:
-            return _present(call.variable("sip_req_uri") or call.variable("sip_req_user"))
-        if source == TO:
-            # sip_to_user is FreeSWITCH's reading; the header itself is what was sent.
-            return _present(call.variable("sip_full_to") or call.variable("sip_to_uri"))
-        # sip_i_* holds all values of a repeated header; sip_h_* only the last, under the sender's spelling.
-        names = (f"sip_i_{source.lower().replace('-', '_')}", f"sip_h_{source}", f"sip_h_{source.lower()}")
-        value = next(filter(None, map(call.variable, names)), None)
-        if value is None and source == "History-Info":
-            value = call.variable("sip_history_info")
-        if value is not None and value.startswith("ARRAY::"):
-            return value.removeprefix("ARRAY::").split("|:")
-        return _present(value)
-
-    return values_of
-
-
-def _present(value: str | None) -> list[str]:
-    return [value] if value else []
 
 
 class InboundCalls:
@@ -105,18 +81,19 @@ class InboundCalls:
         trail = Trail()
         record = self._begin(call)
         try:
-            sdp = call.variable("switch_r_sdp") or ""
-            asked = Asked(record.source_ip, header_values(call), sdp, node=record.node)
+            values_of = header_values(call)
+            asked = Asked(record.source_ip, values_of, _offer(session), node=record.node)
             verdict = self._ways.find(asked, trail)
             record = record.model_copy(update={"candidates": verdict.candidates})
             if isinstance(verdict.decision, Reject):
                 self._refuse(session, record, verdict.decision, trail)
             else:
                 record, source = _routed(record, verdict.decision), verdict.decision.source
+                record = record.model_copy(update={"variables": told_by_headers(source.answer, values_of)})
                 with self._limits.hold(record.call_sid, source.scopes) as place:
                     if isinstance(place, Refusal):
                         self._refuse(session, record, _over(place, trail), trail, Tell.INCOMING | Tell.STATUS)
-                    elif self._follow_rule(session, record, source.inbound, trail):
+                    elif self._follow_rule(session, record, source, trail):
                         place.keep()
         except CallerGone:
             trail.note("caller", "gone", "the call ended before it was handed over")
@@ -141,20 +118,22 @@ class InboundCalls:
         )
 
     def _follow_rule(
-        self, session: CallSession, record: CallRecord, rules: InboundRules, trail: Trail
+        self, session: CallSession, record: CallRecord, source: TrunkSource, trail: Trail
     ) -> bool:
         """What the trunk's inbound rule says; whether the call goes on. Within its place: playing takes a channel."""
-        action = self._rules.apply(session, record, rules, trail)
+        action = self._rules.apply(session, record, source.inbound, trail)
         if action is None:
-            return self._serve(session, record, trail)
+            return self._serve(session, record, source.answer, trail)
         if isinstance(action, Play):
-            self._play(session, record, action, trail)
+            self._play(session, record, action, source.answer, trail)
             return True
         self._refuse(session, record, action, trail, Tell.INCOMING | Tell.STATUS)
         return False
 
-    def _play(self, session: CallSession, record: CallRecord, play: Play, trail: Trail) -> None:
-        session.execute("set", f"{CALL_SID_VARIABLE}={record.call_sid}")
+    def _play(
+        self, session: CallSession, record: CallRecord, play: Play, rules: AnswerRules, trail: Trail
+    ) -> None:
+        _set(session, {CALL_SID_VARIABLE: record.call_sid, **channel_variables(rules, _offer(session))})
         reason = Reason.REJECTED_BY_RULE.value
         # In the book before anything can end it: the hang-up closes it.
         self._book.put(record.model_copy(update={"reason": reason}), Tell.INCOMING)
@@ -168,11 +147,12 @@ class InboundCalls:
         )  # fmt: skip
         self._log(record, reason, 200)
 
-    def _serve(self, session: CallSession, record: CallRecord, trail: Trail) -> bool:
+    def _serve(self, session: CallSession, record: CallRecord, rules: AnswerRules, trail: Trail) -> bool:
         """Ring, prewarm, answer, park. False when the backend's silence refused the call."""
-        session.execute("set", f"{CALL_SID_VARIABLE}={record.call_sid}")
+        variables = {CALL_SID_VARIABLE: record.call_sid, **channel_variables(rules, _offer(session))}
         if self._book.masks:
-            session.execute("set", numbers_variable(record))
+            variables[NUMBERS_VARIABLE] = numbers_text(record)
+        _set(session, variables)
         session.execute("ring_ready")
         trail.note("ring", "180 sent")
         # In the book, and the backend told, before anything can end the call: what is asked now is durable.
@@ -188,6 +168,10 @@ class InboundCalls:
             return False
         session.execute("answer")
         answered_at = self._clock()
+        if rules.max_call_seconds is not None:
+            # Relative to this moment, not to each parking: the call may be parked, transferred and parked again.
+            ends_at = round(answered_at + _ahead(session, record) + rules.max_call_seconds)
+            _set(session, {HANGUP_AT_VARIABLE: str(ends_at)})
         # FreeSWITCH says +OK to an answer that failed (no codec in common); only a call that is still there transfers.
         session.execute("transfer", PARK)
         trail.note("answer", "answered")
@@ -259,6 +243,21 @@ class InboundCalls:
         log.info(
             "call decided", extra={**extra, "organization": record.organization_id, "trunk": record.trunk_id}
         )
+
+
+def _set(session: CallSession, variables: Mapping[str, str]) -> None:
+    """Set variables of the channel, in one command."""
+    session.execute("multiset", "^^;" + ";".join(f"{name}={value}" for name, value in variables.items()))
+
+
+def _offer(session: CallSession) -> str:
+    return session.session_data.variable("switch_r_sdp") or ""
+
+
+def _ahead(session: CallSession, record: CallRecord) -> float:
+    """How far FreeSWITCH's clock is ahead of ours, by what it said when the call began."""
+    said = session.session_data.get("Event-Date-Timestamp")
+    return int(said) / 1_000_000 - record.started_at if said.isdigit() else 0.0
 
 
 def _routed(record: CallRecord, route: Accept) -> CallRecord:

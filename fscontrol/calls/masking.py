@@ -39,6 +39,7 @@ def masked(record: CallRecord) -> CallRecord:
         update={
             "from_number": masked_text(record.from_number),
             "to_number": masked_text(record.to_number),
+            "variables": {name: masked_text(value) for name, value in record.variables.items()},
             "candidates": candidates,
             "steps": steps,
         }

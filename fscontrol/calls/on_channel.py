@@ -17,9 +17,9 @@ RECORD_VARIABLE = "fscontrol_record"
 """The record of a call that was decided while the store was away (`media/unrecorded`)."""
 
 
-def numbers_variable(record: CallRecord) -> str:
-    """As the application `set` takes it."""
-    return f"{NUMBERS_VARIABLE}={quote(f'{record.to_number} {record.from_number}', safe='+')}"
+def numbers_text(record: CallRecord) -> str:
+    """What `NUMBERS_VARIABLE` holds."""
+    return quote(f"{record.to_number} {record.from_number}", safe="+")
 
 
 def numbers_of(text: str) -> dict[str, str]:

@@ -71,7 +71,10 @@ def outbound_gateways(
 
 
 class CallTransfer:
-    """`gateways_for` names the gateways a call may go out by, best first; SIP URIs go out by `profile`."""
+    """`gateways_for` names the gateways a call may go out by, best first; SIP URIs go out by `profile`.
+
+    `may_refer`: whether a call's trunk takes REFER.
+    """
 
     def __init__(
         self,
@@ -79,16 +82,21 @@ class CallTransfer:
         gateways_for: Callable[[CallRecord], Sequence[str]],
         profile: str,
         ring_seconds: int,
+        may_refer: Callable[[CallRecord], bool] = lambda _call: True,
     ) -> None:
         self._calls = calls
         self._gateways_for = gateways_for
         self._profile = profile
         self._ring_seconds = ring_seconds
+        self._may_refer = may_refer
 
     def refer(self, call_sid: str, uri: str) -> Outcome:
         """Ask the far end to call `uri` itself. It has accepted when this returns; `CommandRefused` when it did not."""
         with self._calls.lock(call_sid):
             call = self._calls.answered(call_sid)
+            if not self._may_refer(call):
+                why = "the call's trunk takes no REFER (refer is false); transfer by bridge"
+                raise InvalidDocument([Problem("method", why)])
             # FreeSWITCH would otherwise wait ten seconds on our command connection and hang up in any case (run).
             for name, value in ((_CONTINUE, "true"), (_ANSWER_TO_REFER, ""), (_ANSWER_OF_TARGET, "")):
                 self._calls.tell(call, call_commands.set_channel_variable(call.uuid, name, value))

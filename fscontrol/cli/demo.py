@@ -101,6 +101,7 @@ def _demo_settings(given: Settings, work: Path) -> Settings:
         store_url=f"sqlite:///{work}/fscontrol.db",
         config_dir=work / "freeswitch" / "conf",
         sip_ip="127.0.0.1",
+        gateway_networks=("127.0.0.0/8",),
         sip_port=_free_port(socket.SOCK_DGRAM),
         tls_port=0,
         external_ip="",

@@ -115,6 +115,8 @@ class CallRecord(FrozenModel):
     """The limits it counts in, by name, so that a restart can count it again."""
     sequence: int = 0
     """Messages about this call queued for the backend so far; the next one is numbered one higher."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """What the INVITE's headers told that its trunk names in `headers_to_variables`."""
     candidates: tuple[Candidate, ...] = ()
     steps: tuple[Step, ...] = Field(default=())
 

@@ -48,6 +48,7 @@ class PhoneNumber(FrozenModel):
     flow_id: Reference | None = None
     is_active: bool = True
     destination_key: Annotated[Line, Field(max_length=64)] | None = None
+    friendly_name: Annotated[Line, Field(max_length=100)] = ""
 
     @property
     def is_assigned(self) -> bool:

@@ -25,6 +25,8 @@ from fscontrol.model.call_template import StreamTemplate
 from fscontrol.model.inbound_rule import BearerToken, InboundRule, Rule, WebUrl
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?<!-)")
+# What resolvers read as an IPv4 address, in whatever notation: 127.1, 0177.0.0.1, 0x7f000001.
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 # Also what XML 1.0 has no way to write: accepted here, it would be stored and could never be rendered.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
@@ -101,7 +103,7 @@ def _host(host: str) -> str:
     labels = host.rstrip(".").split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("is not a host name or IP address")
-    if labels[-1].isdigit():
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
@@ -173,6 +175,8 @@ Identifier = Annotated[
 ]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9\-]{0,63}$")]
 Codec = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-@]{1,32}$")]
+CARRIED_CODECS = ("PCMU", "PCMA")
+"""What a stock FreeSWITCH has without a module, at the rate of the stream to the assistant."""
 
 
 class GatewayAddress(FrozenModel):
@@ -215,7 +219,7 @@ class Trunk(FrozenModel):
     tech_prefix: Annotated[str, Field(pattern=r"^[0-9*#]{0,16}$")] = ""
     headers: dict[HeaderName, Line] = Field(default_factory=dict)
     headers_to_variables: dict[HeaderName, Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,63}$")]] = Field(
-        default_factory=dict
+        default_factory=dict, max_length=50
     )
     dtmf_mode: Literal["rfc2833", "info", "none"] | None = None
     default_country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
@@ -248,6 +252,12 @@ class Trunk(FrozenModel):
         if needed is not None and not getattr(self, needed):
             raise ValueError(f"{needed} is required when inbound_rule is {self.inbound_rule}")
         return self
+
+    @property
+    def carried_codecs(self) -> tuple[str, ...]:
+        """Those of `codecs` that this bridge carries, best first; `PCMU@8000h@20i` is PCMU."""
+        names = dict.fromkeys(codec.partition("@")[0].upper() for codec in self.codecs)
+        return tuple(name for name in names if name in CARRIED_CODECS)
 
     def addresses(self) -> tuple[str, ...]:
         """Every `host[:port]` a gateway is made for, best first, without repetition."""

@@ -7,12 +7,22 @@ Refuses: what a number may hold is the model's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fscontrol.errors import InvalidDocument, NameTaken, NotFound, Problem
 from fscontrol.model.audit import Author
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.trunks import Trunks, edited_numbers, edited_trunks
+
+
+@dataclass(frozen=True, slots=True)
+class NewNumber:
+    """A number to be added; its id is ours to give."""
+
+    phone_number: str
+    assistant_id: int | None = None
+    friendly_name: str = ""
 
 
 class Numbers:
@@ -30,18 +40,24 @@ class Numbers:
         """One of them, by its id as text; raises `NotFound`."""
         return _found(self._organizations.get(organization), number_id)
 
-    def add(self, organization: str, phone_number: str, author: Author) -> PhoneNumber:
-        """Add one in E.164 form. Raises `NameTaken` when it is there already, `NotFound`."""
+    def add(self, organization: str, number: NewNumber, author: Author) -> PhoneNumber:
+        """Add one. Raises `NameTaken` when it is there already, `NotFound`."""
 
         def add(stored: Organization) -> Organization:
             numbers = edited_numbers(stored)
-            if any(number.phone_number == phone_number for number in numbers):
-                raise NameTaken(f"the number {phone_number} is there already")
-            new = PhoneNumber(id=_next_id(stored), phone_number=phone_number)
+            if any(known.phone_number == number.phone_number for known in numbers):
+                raise NameTaken(f"the number {number.phone_number} is there already")
+            new = PhoneNumber(
+                id=_next_id(stored),
+                phone_number=number.phone_number,
+                assistant_id=number.assistant_id,
+                friendly_name=number.friendly_name,
+            )
             return self._trunks.with_numbers(stored, (*numbers, new))
 
-        stored = self._organizations.edit(organization, add, author, "added", f"number {phone_number}")
-        return next(number for number in edited_numbers(stored) if number.phone_number == phone_number)
+        target = f"number {number.phone_number}"
+        stored = self._organizations.edit(organization, add, author, "added", target)
+        return next(one for one in edited_numbers(stored) if one.phone_number == number.phone_number)
 
     def change(
         self, organization: str, number_id: str, change: Callable[[PhoneNumber], PhoneNumber], author: Author

@@ -7,15 +7,17 @@ the reconciler reads the store, never the request (DESIGN.md, *What flows throug
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fscontrol.errors import InvalidDocument, NotFound, Problem, SecretUnreadable, StaleGeneration, StoreError
+from fscontrol.errors import InvalidDocument, NotFound, Problem, SecretUnreadable, StoreError
 from fscontrol.model.audit import HOUSE, AuditEntry, Author, changes_of, entry
 from fscontrol.model.organization import Organization, TrunkTimes
 from fscontrol.model.trunk import Trunk
+from fscontrol.provisioning.generations import next_generation, same_content
 from fscontrol.provisioning.sync_document import SyncDocument, parse
 from fscontrol.provisioning.turns import Turns
 from fscontrol.store.base import Store
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 _MOST_RACES = 20
 """With other control planes on the same store; within one, those who change an organisation take turns."""
 _LONGEST_TURN = 10.0
+_OF_A_TRUNK = re.compile(r"trunks\[(\d+)\]\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +36,6 @@ class Stored:
 
     organization: Organization
     changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """The numbers a push gets: `generation` is ours and rises with every change, `pushed` is what its sender knows."""
-
-    generation: int
-    pushed: int
-
-
-def next_generation(stored: Organization | None, given: int | None, same_content: bool) -> Numbers:
-    """The generation a push gets (CONTRACTS.md §1), pure.
-
-    `given` None: we count, and the same content keeps its number. Raises `StaleGeneration` for an older one than the
-    last push's, and for a number already used for other content: whichever of the two came second, the sender does
-    not know. What was edited here since does not count against him: his number is compared with his own last one.
-    """
-    if stored is None:
-        number = 1 if given is None else given
-        return Numbers(number, number)
-    known, ours = stored.pushed_generation, stored.generation
-    if given is None:
-        return (
-            Numbers(ours, ours if known is None else known) if same_content else Numbers(ours + 1, ours + 1)
-        )
-    if known is not None and given < known:
-        raise StaleGeneration(f"generation {given} is older than {known}, which is stored")
-    if given == known and not same_content and not stored.edited:
-        raise StaleGeneration(f"generation {given} is stored with other content; send a higher one")
-    return Numbers(max(given, ours if same_content else ours + 1), given)
-
-
-def same_content(one: Organization, other: Organization) -> bool:
-    """Whether two pushes say the same, whatever their numbers, forced or not, edited or not."""
-    same = {"generation": 0, "id": one.key, "forced": False, "pushed_generation": None, "edited": False}
-    same |= {"trunk_times": {}, "draft": None}
-    return one.key == other.key and one.model_copy(update=same) == other.model_copy(update=same)
 
 
 def trunk_times(old: Organization | None, trunks: Sequence[Trunk], now: float) -> dict[str, TrunkTimes]:
@@ -173,7 +139,7 @@ class Organizations:
             new = change(old)
             if new == old:
                 return old
-            self._require_sound(new)
+            self._require_no_worse(_as_edited(old), _as_edited(new))
             times = trunk_times(old, _as_edited(new).trunks, self._clock())
             changes = {
                 "generation": old.generation + 1,
@@ -232,6 +198,12 @@ class Organizations:
         if problems := self._problems(organization):
             raise InvalidDocument(problems)
 
+    def _require_no_worse(self, old: Organization, new: Organization) -> None:
+        """An edit answers for what it does itself, not for what rules or settings have come to refuse since."""
+        known = {_lasting_path(problem, old) for problem in self._problems(old)}
+        if problems := [p for p in self._problems(new) if _lasting_path(p, new) not in known]:
+            raise InvalidDocument(problems)
+
     def _readable(self, key: str) -> Organization | None:
         """What is stored, or None when it does not open: a whole new push is what mends that."""
         try:
@@ -285,6 +257,14 @@ class Organizations:
 
 def _too_many(key: str) -> StoreError:
     return StoreError(f"organisation {key} is being changed by too many at once; try again")
+
+
+def _lasting_path(problem: Problem, organization: Organization) -> tuple[str, str, str]:
+    """A problem by its trunk's id: others may come and go before it. That it is of another value is another problem."""
+    found = _OF_A_TRUNK.match(problem.path)
+    if found is None:
+        return "", problem.path, problem.message
+    return organization.trunks[int(found[1])].id, problem.path[found.end() :], problem.message
 
 
 def _as_edited(organization: Organization) -> Organization:

@@ -6,33 +6,38 @@ Owns: the list of fields without effect in this version. Refuses: refusing; what
 from __future__ import annotations
 
 from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import CARRIED_CODECS, Trunk
 
 MOST_WARNINGS = 1_000
 _NOT_YET: dict[str, object] = {
-    "media_encryption": "off",
-    "codecs": (),
     "leading_plus": None,
     "outbound_enabled": True,
     "headers": {},
-    "headers_to_variables": {},
-    "dtmf_mode": None,
     "ring_timeout_seconds": None,
-    "max_call_seconds": None,
     "caller_id_numbers": (),
     "country_allow": (),
-    "refer": None,
 }
-"""Optional fields that are stored and have no effect yet; a push that sets one is told so. Never silently stored."""
+"""Optional fields of outbound calls, stored and without effect yet; who sets one is told so. Never silently stored."""
+
+
+def warnings_of_trunk(trunk: Trunk) -> list[str]:
+    """What is accepted of one trunk and has no effect, in sentences."""
+    warnings = []
+    idle = [field for field, default in _NOT_YET.items() if getattr(trunk, field) != default]
+    if idle:
+        warnings.append(f"stored, without effect in this version: {', '.join(idle)}")
+    left_out = [codec for codec in trunk.codecs if codec.partition("@")[0].upper() not in CARRIED_CODECS]
+    if left_out:
+        warnings.append(f"codecs not carried here, and left out: {', '.join(left_out)}")
+    return warnings
 
 
 def warnings_of(organization: Organization) -> list[str]:
     """What the sender of a push should know of it, in sentences; bounded."""
-    warnings = []
+    warnings = [
+        f"trunk {trunk.name}: {said}" for trunk in organization.trunks for said in warnings_of_trunk(trunk)
+    ]
     trunk_ids = {trunk.id for trunk in organization.trunks}
-    for trunk in organization.trunks:
-        idle = [field for field, default in _NOT_YET.items() if getattr(trunk, field) != default]
-        if idle:
-            warnings.append(f"trunk {trunk.name}: stored, without effect in this version: {', '.join(idle)}")
     for number in organization.phone_numbers:
         if number.sip_trunk_id is not None and number.sip_trunk_id not in trunk_ids:
             warnings.append(

@@ -16,9 +16,11 @@ from pydantic import ValidationError
 
 from fscontrol.errors import InvalidDocument, MalformedBody, Problem
 from fscontrol.model.assistant_media import AssistantMedia
+from fscontrol.model.findings import problems_of
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.push_warnings import warnings_of
+from fscontrol.provisioning.trunk_rules import missing_credential
 
 MOST_TRUNKS = 10_000
 MOST_NUMBERS = 200_000
@@ -130,7 +132,7 @@ def _limits(body: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
     try:
         Organization.model_validate({"id": 0, **given})
     except ValidationError as error:
-        problems += _problems_of(error, "")
+        problems += problems_of(error, "")
         return {}
     return given
 
@@ -148,7 +150,7 @@ def _media(body: Mapping[str, Any], problems: list[Problem]) -> AssistantMedia:
             {name: value for name, value in given.items() if value is not None}
         )
     except ValidationError as error:
-        problems += _problems_of(error, "media")
+        problems += problems_of(error, "media")
         return AssistantMedia()
 
 
@@ -225,13 +227,14 @@ def _trunk(path: str, row: Mapping[str, Any], problems: list[Problem]) -> Trunk 
         fields["register"] = credentials
     elif isinstance(register, str):
         register = fields["register"] = _BOOLEANS.get(register.lower(), register)
-    if register in (True, 1) and not credentials:
-        missing = "password" if named else "username"
+    if missing := missing_credential(
+        register=register in (True, 1), named=named, password=bool(fields.get("password"))
+    ):
         problems.append(Problem(f"{path}.{missing}", "is required when register is true"))
     try:
         return Trunk.model_validate(fields)
     except ValidationError as error:
-        problems += _problems_of(error, path)
+        problems += problems_of(error, path)
         return None
 
 
@@ -264,22 +267,9 @@ def _numbers(body: Mapping[str, Any], problems: list[Problem]) -> list[PhoneNumb
         try:
             number = PhoneNumber.model_validate(fields)
         except ValidationError as error:
-            problems += _problems_of(error, path)
+            problems += problems_of(error, path)
             continue
         if (first := seen.setdefault(number.phone_number, path)) != path:
             problems.append(Problem(f"{path}.phone_number", f"is the same number as {first}.phone_number"))
         numbers.append(number)
     return numbers
-
-
-def _problems_of(error: ValidationError, path: str) -> list[Problem]:
-    """pydantic's findings as paths and sentences, without the values (they may be secrets)."""
-    found = []
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        where = path
-        for part in item["loc"]:
-            # "[key]" is pydantic's word for a finding about a member's name.
-            where += f"[{part}]" if isinstance(part, int) else "" if part == "[key]" else f".{part}"
-        message = item["msg"].removeprefix("Value error, ")
-        found.append(Problem(where, "is required" if item["type"] == "missing" else message))
-    return found

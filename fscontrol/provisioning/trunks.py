@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fscontrol.errors import AlreadyChanged, NameTaken, NotFound
+from fscontrol.errors import AlreadyChanged, InvalidDocument, NameTaken, NotFound, Problem
 from fscontrol.model.audit import Author
 from fscontrol.model.organization import Draft, Organization, PhoneNumber, TrunkTimes
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.organizations import Organizations
 
 Change = Callable[[Trunk], Trunk]
+_OF_A_TRUNK = re.compile(r"^trunks\[\d+\]\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Trunks:
             _require_free(trunks, trunk)
             return self._with(stored, (*trunks, trunk))
 
-        stored = self._organizations.edit(organization, add, author, "created", f"trunk {trunk.id}")
+        stored = self._edit(organization, add, author, "created", trunk.id)
         return self._kept(stored, trunk)
 
     def change(
@@ -91,7 +93,7 @@ class Trunks:
             _require_free([trunk for trunk in trunks if trunk is not old], new)
             return self._with(stored, tuple(new if trunk is old else trunk for trunk in trunks))
 
-        stored = self._organizations.edit(organization, replace, author, action, f"trunk {trunk_id}")
+        stored = self._edit(organization, replace, author, action, trunk_id)
         return self._kept(stored, _found(edited_trunks(stored), trunk_id))
 
     def delete(
@@ -111,7 +113,7 @@ class Trunks:
             )
             return self._with(stored, tuple(trunk for trunk in trunks if trunk is not old), numbers)
 
-        self._organizations.edit(organization, remove, author, "deleted", f"trunk {trunk_id}")
+        self._edit(organization, remove, author, "deleted", trunk_id)
 
     def sync(self, organization: str, author: Author) -> Counts:
         """Apply the draft, where there is one, and have every node looked at in any case."""
@@ -132,6 +134,21 @@ class Trunks:
     def with_numbers(self, stored: Organization, numbers: Sequence[PhoneNumber]) -> Organization:
         """The organisation with these numbers, in force or in the draft as the setting says."""
         return self._with(stored, edited_trunks(stored), tuple(numbers))
+
+    def _edit(
+        self,
+        organization: str,
+        change: Callable[[Organization], Organization],
+        author: Author,
+        action: str,
+        trunk_id: str,
+    ) -> Organization:
+        try:
+            return self._organizations.edit(organization, change, author, action, f"trunk {trunk_id}")
+        except InvalidDocument as error:
+            # The document here is the one trunk; what is found wrong in the organisation is found in it.
+            found = [Problem(_OF_A_TRUNK.sub("", p.path), p.message, p.kind) for p in error.problems]
+            raise InvalidDocument(found) from None
 
     def _with(
         self, stored: Organization, trunks: tuple[Trunk, ...], numbers: tuple[PhoneNumber, ...] | None = None

@@ -48,6 +48,7 @@ PURE = (
     "fscontrol.calls.choice",
     "fscontrol.calls.failover",
     "fscontrol.calls.breaker",
+    "fscontrol.provisioning.generations",
     "fscontrol.calls.channel_state",
     "fscontrol.calls.audio_content",
     "fscontrol.esl.frames",

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fscontrol.calls import called_number
 from fscontrol.calls.addresses import LONGEST_VALUE, MOST_ADDRESSES, parse_addresses
 from fscontrol.calls.admission import TrunkSource
+from fscontrol.calls.call_headers import header_values
 from fscontrol.calls.called_number import HEADERS, SOURCES, Claim, NumberRules, claims, forms
-from fscontrol.calls.inbound import header_values
 from fscontrol.calls.invite_text import parse_invite
 from fscontrol.calls.routing import Accept, decide, texts_to_look_up
 from fscontrol.esl.event import Event

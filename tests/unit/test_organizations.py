@@ -13,7 +13,8 @@ from fscontrol.errors import NotFound, StaleGeneration, StoreError
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
-from fscontrol.provisioning.organizations import Numbers, Organizations, next_generation, same_content
+from fscontrol.provisioning.generations import Numbers, next_generation, same_content
+from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import SyncDocument, parse
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore

@@ -89,6 +89,7 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_STREAM_FIRST_AUDIO_SECONDS", "9", "stream_first_audio_seconds", 9.0),
     ("FSCONTROL_STREAM_IDLE_SECONDS", "8", "stream_idle_seconds", 8.0),
     ("FSCONTROL_CALLER_WALL", "off", "caller_wall", "off"),
+    ("FSCONTROL_GATEWAY_NETWORKS", "127.0.0.0/8, ::1", "gateway_networks", ("127.0.0.0/8", "::1")),
     ("FSCONTROL_APPLY_EDITS", "at_sync", "apply_edits", "at_sync"),
     ("FSCONTROL_RECORDINGS_DIR", "r/s", "recordings_dir", Path("r/s")),
     ("FSCONTROL_MEDIA_DIR", "m/n", "media_dir", Path("m/n")),

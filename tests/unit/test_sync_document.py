@@ -533,12 +533,15 @@ def test_a_body_is_an_object(body: object) -> None:
 def test_what_has_no_effect_yet_is_told() -> None:
     body = {
         "organization_id": 7,
-        "trunks": [{"name": "n", "gateway": "a", "id": "t", "codecs": ["PCMU"], "refer": True}],
+        "trunks": [
+            {"name": "n", "gateway": "a", "id": "t", "codecs": ["PCMU", "opus@48000h"], "leading_plus": True}
+        ],
         "phone_numbers": [{"phone_number": "+15551234567", "sip_trunk_id": "other"}],
     }
-    first, second = parse(body).warnings
-    assert "codecs" in first and "refer" in first
-    assert "+15551234567" in second
+    idle, codecs, number = parse(body).warnings
+    assert idle == "trunk n: stored, without effect in this version: leading_plus"
+    assert codecs == "trunk n: codecs not carried here, and left out: opus@48000h"
+    assert "+15551234567" in number
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""What pydantic found wrong in a document, as problems in our words; pure.
+
+Owns: the form of a path (`gateways[0].gateway`) and reading it back. Refuses: to repeat a value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import ValidationError
+
+from fscontrol.errors import Problem
+
+_PARTS = re.compile(r"\[(\d+)\]|([^.\[]+)")
+_WORDS = {"missing": "is required", "extra_forbidden": "is not known here"}
+
+
+def problems_of(error: ValidationError, path: str = "") -> list[Problem]:
+    """Every finding by its path below `path`."""
+    found = []
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        where = path
+        for part in item["loc"]:
+            # "[key]" is pydantic's word for a finding about a member's name.
+            where += f"[{part}]" if isinstance(part, int) else "" if part == "[key]" else f".{part}"
+        message = _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+        found.append(Problem(where.removeprefix("."), message, item["type"]))
+    return found
+
+
+def parts_of(path: str) -> list[str | int]:
+    """A path as its parts: `gateways[0].gateway` → gateways, 0, gateway."""
+    return [int(index) if index else name for index, name in _PARTS.findall(path)]

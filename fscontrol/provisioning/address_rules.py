@@ -1,0 +1,83 @@
+"""Where a trunk's gateways may be; pure. A trunk has FreeSWITCH send SIP, with credentials, to a host a tenant names.
+
+Owns: the addresses nobody's carrier is at (loopback, link-local and with it the clouds' metadata services, multicast,
+the unspecified one, `localhost`), and which of them the installation allows. Refuses (as problems of the document)
+those. Private networks are fine: PBXs live there. What a host *name* resolves to is not looked at: FreeSWITCH asks
+DNS by itself and may be told something else each time; a firewall is what keeps it in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fscontrol.errors import Problem
+from fscontrol.model.networks import Address, Network, plain_address, plain_network
+from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import Trunk, split_host_port
+
+SETTING = "FSCONTROL_GATEWAY_NETWORKS"
+_METADATA = (ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254"))
+_THIS_MACHINE = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+_LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRules:
+    """`allowed` are networks in which a gateway may be all the same."""
+
+    allowed: tuple[Network, ...] = ()
+
+    @classmethod
+    def of(cls, networks: Sequence[str]) -> AddressRules:
+        """From the setting's CIDRs."""
+        return cls(tuple(plain_network(ipaddress.ip_network(text, strict=False)) for text in networks))
+
+    def problems(self, organization: Organization) -> list[Problem]:
+        """Every address that may not be, by its path in the document."""
+        return [
+            Problem(f"trunks[{index}].{field}", why)
+            for index, trunk in enumerate(organization.trunks)
+            for field, address in _destinations(trunk)
+            if (why := self.why_not(address)) is not None
+        ]
+
+    def why_not(self, address: str) -> str | None:
+        """Why a gateway may not be at this `host[:port]`; None when it may."""
+        host, _ = split_host_port(address)
+        literal = plain_address(host)
+        if literal is None:
+            is_local = host in _LOCAL_NAMES or host.endswith(".localhost")
+            refused = is_local and not any(map(self._is_allowed, _THIS_MACHINE))
+            return _sentence(host, "this machine") if refused else None
+        kind = _kind(literal)
+        return None if kind is None or self._is_allowed(literal) else _sentence(host, kind)
+
+    def _is_allowed(self, address: Address) -> bool:
+        return any(address in network for network in self.allowed)
+
+
+def _destinations(trunk: Trunk) -> Iterator[tuple[str, str]]:
+    yield "gateway", trunk.gateway
+    if trunk.outbound_proxy:
+        yield "outbound_proxy", trunk.outbound_proxy
+    for index, several in enumerate(trunk.gateways):
+        yield f"gateways[{index}].gateway", several.gateway
+
+
+def _kind(address: Address) -> str | None:
+    """What an address is that no carrier has; None for every other."""
+    if address in _METADATA:
+        return "a metadata service"
+    kinds = {
+        "a loopback address": address.is_loopback,
+        "a link-local address": address.is_link_local,
+        "the unspecified address": address.is_unspecified,
+        "a multicast address": address.is_multicast,
+    }
+    return next((kind for kind, found in kinds.items() if found), None)
+
+
+def _sentence(host: str, kind: str) -> str:
+    return f"{host} is {kind}; a gateway may not be there unless {SETTING} has its network"
