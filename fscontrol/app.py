@@ -22,6 +22,7 @@ from fscontrol.calls.book import CallBook
 from fscontrol.calls.controls import make_controls
 from fscontrol.calls.draining import Draining
 from fscontrol.calls.ended_elsewhere import EndsOfCalls
+from fscontrol.calls.figures import InboundFigures
 from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls, Prewarm
@@ -38,6 +39,7 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.http.server import HttpServer
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
+from fscontrol.model.call import CallRecord
 from fscontrol.provisioning import trunk_rules
 from fscontrol.provisioning.address_rules import AddressRules
 from fscontrol.provisioning.api_keys import ApiKeys
@@ -122,13 +124,14 @@ class Application:
         self.outbox = make_outbox(settings, self.store, self.backend, rng.random) if self.backend else None
         announcer = Announcer(messages.incoming, messages.status, self.outbox.wake) if self.outbox else None
         self.metrics = Metrics()
+        self.figures = InboundFigures(time.monotonic)
         self.book = CallBook(
             self.store,
             self.limits,
             announcer,
             time.time,
             mask=settings.mask_numbers,
-            ended=self.metrics.call_ended,
+            ended=self._call_ended,
         )
         self.controls = make_controls(
             settings,
@@ -259,6 +262,10 @@ class Application:
         """Something was queued for the backend."""
         if self.outbox:
             self.outbox.wake()
+
+    def _call_ended(self, record: CallRecord) -> None:
+        self.metrics.call_ended(record)
+        self.figures.call_ended(record)
 
     def _is_ours(self, node: str) -> bool:
         return self.leases[node].held

@@ -15,6 +15,7 @@ from fscontrol.http import (
     explain,
     freeswitch,
     gateways,
+    livekit,
     nodes,
     observe,
     organizations,
@@ -22,11 +23,13 @@ from fscontrol.http import (
     phone_numbers,
     sip_trunks,
     sync,
+    trunk_rpc,
 )
 from fscontrol.http.auth import Recognise, bridge_key, first_of
 from fscontrol.http.known_keys import KnownKeys
 from fscontrol.http.server import make_app
 from fscontrol.http.tokens import tokens_of
+from fscontrol.provisioning.rpc_trunk import Binding
 from fscontrol.sofia.nudge import Nudger
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def http_app(house: Application) -> Flask:
     timeout = settings.apply_timeout_seconds
     known_keys, tokens = KnownKeys(house.keys), tokens_of(settings)
     ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
+    binding = Binding(settings.sip_ip, settings.sip_port, settings.rtp_ports, settings.external_ip)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
         organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
@@ -51,6 +55,8 @@ def http_app(house: Application) -> Flask:
         phone_numbers.door(house.numbers),
         outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
+        trunk_rpc.door(house.trunks, house.figures, binding),
+        livekit.door(house.trunks, house.numbers),
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))

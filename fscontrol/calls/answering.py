@@ -29,6 +29,7 @@ class AnswerRules:
     media_encryption: Literal["off", "optional", "required"] = "off"
     max_call_seconds: int | None = None
     headers_to_variables: tuple[tuple[str, str], ...] = ()
+    agent_id: str = ""
 
 
 def answer_rules_of(trunk: Trunk) -> AnswerRules:
@@ -39,6 +40,7 @@ def answer_rules_of(trunk: Trunk) -> AnswerRules:
         trunk.media_encryption,
         trunk.max_call_seconds,
         tuple(trunk.headers_to_variables.items()),
+        trunk.agent_id,
     )
 
 
@@ -81,6 +83,12 @@ def told_by_headers(rules: AnswerRules, values_of: Callable[[str], Iterable[str]
         if value is not None:
             found[variable] = printable(value)[:LONGEST_VALUE]
     return found
+
+
+def told_to_assistant(rules: AnswerRules, values_of: Callable[[str], Iterable[str]]) -> dict[str, str]:
+    """The variables of a call: those of its headers, and over them the agent that its trunk is bound to."""
+    bound = {"agent_id": rules.agent_id} if rules.agent_id else {}
+    return told_by_headers(rules, values_of) | bound
 
 
 def _audio_profiles(sdp: str) -> Iterable[str]:

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from fscontrol.calls.addresses import printable
 from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.announcing import Tell
-from fscontrol.calls.answering import HANGUP_AT_VARIABLE, AnswerRules, channel_variables, told_by_headers
+from fscontrol.calls.answering import HANGUP_AT_VARIABLE, AnswerRules, channel_variables, told_to_assistant
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
 from fscontrol.calls.call_headers import header_values
 from fscontrol.calls.finding import Asked, Trail, WayFinder
@@ -89,7 +89,7 @@ class InboundCalls:
                 self._refuse(session, record, verdict.decision, trail)
             else:
                 record, source = _routed(record, verdict.decision), verdict.decision.source
-                record = record.model_copy(update={"variables": told_by_headers(source.answer, values_of)})
+                record = record.model_copy(update={"variables": told_to_assistant(source.answer, values_of)})
                 with self._limits.hold(record.call_sid, source.scopes) as place:
                     if isinstance(place, Refusal):
                         self._refuse(session, record, _over(place, trail), trail, Tell.INCOMING | Tell.STATUS)

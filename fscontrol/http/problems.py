@@ -1,21 +1,19 @@
-"""What an error is over HTTP: the one table from the error tree to a status, and the body every refusal has.
+"""What an error is over HTTP: the one table from the error tree to a status, and the body in the form of its door.
 
 Body: `{"success": false, "error": <stable id>, "message": …, "detail": …}`, with `problems` for a document that does
-not validate. `detail` repeats the message because clients of the backend's API look there (CONTRACTS.md §5); on the
-paths of published APIs it is the list of `{loc, msg, type}` that they expect of a document that does not validate.
+not validate; published doors have forms of their own (`error_forms.py`).
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from flask import Flask, Response, has_request_context, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from fscontrol import errors
-from fscontrol.errors import FscontrolError, InvalidDocument, Problem, TooManyRequests
-from fscontrol.model.findings import parts_of
+from fscontrol.errors import FscontrolError, TooManyRequests
+from fscontrol.http.error_forms import form_for
 
 log = logging.getLogger(__name__)
 
@@ -65,37 +63,19 @@ HTTP_STATUS: dict[type[FscontrolError], int] = {
     errors.CommandRefused: 502,
     errors.CallerGone: 409,
 }
-PUBLISHED = ("/api/v1/", "/rpc/", "/sip/")
-"""Where somebody else's published API is served: `detail` has its form there."""
 _OF_WERKZEUG = {404: errors.NotFound, 405: errors.MethodNotAllowed, 413: errors.BodyTooLarge}
 
 
 def problem(error: FscontrolError) -> Response:
-    """The response for an error of the tree."""
-    message = str(error) or type(error).__name__
-    body: dict[str, Any] = {"success": False, "error": error.id, "message": message, "detail": message}
-    if isinstance(error, InvalidDocument):
-        body["problems"] = [{"path": item.path, "message": item.message} for item in error.problems]
-        if has_request_context() and request.path.startswith(PUBLISHED):
-            body["detail"] = [_located(item) for item in error.problems]
-    response = jsonify(body)
+    """The response for an error of the tree, in the form of the door that was asked."""
+    form = form_for(request.path if has_request_context() else "")
+    response = jsonify(form(error))
     response.status_code = HTTP_STATUS[type(error)]
     if isinstance(error, TooManyRequests):
         response.headers["Retry-After"] = str(error.retry_after)
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
-
-
-def _located(item: Problem) -> dict[str, Any]:
-    """A problem as clients of the published APIs know it."""
-    if item.path.startswith("?"):
-        loc: list[str | int] = ["query", item.path.removeprefix("?")]
-    elif item.path.startswith("header "):
-        loc = ["header", item.path.removeprefix("header ")]
-    else:
-        loc = ["body", *parts_of(item.path)]
-    return {"loc": loc, "msg": item.message, "type": item.kind}
 
 
 def install(app: Flask) -> None:

@@ -29,6 +29,7 @@ class SipAssistants:
             "X-Call-Sid": record.call_sid,
             "X-Assistant-Id": str(record.assistant_id or ""),
             "X-Called-Number": record.to_number,
+            "X-Agent-Id": record.variables.get("agent_id", ""),
         }
         told = {name: value for name, value in headers.items() if _PLAIN.fullmatch(value)}
         target = call_commands.through_profile(self._profile, choice.target, told)

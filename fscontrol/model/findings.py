@@ -6,12 +6,14 @@ Owns: the form of a path (`gateways[0].gateway`) and reading it back. Refuses: t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 
 from fscontrol.errors import Problem
 
 _PARTS = re.compile(r"\[(\d+)\]|([^.\[]+)")
+_AFTER_THE_FIRST = re.compile(r"[.\[]")
 _WORDS = {"missing": "is required", "extra_forbidden": "is not known here"}
 
 
@@ -31,3 +33,13 @@ def problems_of(error: ValidationError, path: str = "") -> list[Problem]:
 def parts_of(path: str) -> list[str | int]:
     """A path as its parts: `gateways[0].gateway` → gateways, 0, gateway."""
     return [int(index) if index else name for index, name in _PARTS.findall(path)]
+
+
+def renamed(problems: Iterable[Problem], names: Mapping[str, str]) -> list[Problem]:
+    """The same for a sender who calls our fields otherwise; under "" stands the name for the document as a whole."""
+    found = []
+    for problem in problems:
+        ours = _AFTER_THE_FIRST.split(problem.path, maxsplit=1)[0]
+        path = names.get(ours, ours) + problem.path[len(ours) :]
+        found.append(Problem(path, problem.message, problem.kind))
+    return found

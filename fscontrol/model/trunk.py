@@ -239,6 +239,10 @@ class Trunk(FrozenModel):
     inbound_ai_websocket_url: StreamTemplate = ""
     api_bearer_token: BearerToken = SecretStr("")
     terminate_on_hold: bool = False
+    ignore_early_media: bool = False
+    display_name: Line = ""
+    ai_websocket_url: StreamTemplate = ""
+    agent_id: Annotated[Line, Field(max_length=100)] = ""
     metadata: dict[str, str] = Field(default_factory=dict)
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", populate_by_name=True)

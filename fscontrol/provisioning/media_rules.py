@@ -48,8 +48,9 @@ class MediaRules:
         if organization.media.when_lost:
             named["media.when_lost"] = WhenLost.parse(organization.media.when_lost).sip_uri
         named |= {
-            f"trunks[{index}].inbound_ai_websocket_url": trunk.inbound_ai_websocket_url
+            f"trunks[{index}].{field}": getattr(trunk, field)
             for index, trunk in enumerate(organization.trunks)
+            for field in ("inbound_ai_websocket_url", "ai_websocket_url")
         }
         for path, template in named.items():
             if template and not is_allowed(host_of(template), self.hosts):

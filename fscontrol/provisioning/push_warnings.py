@@ -16,6 +16,9 @@ _NOT_YET: dict[str, object] = {
     "ring_timeout_seconds": None,
     "caller_id_numbers": (),
     "country_allow": (),
+    "ignore_early_media": False,
+    "display_name": "",
+    "ai_websocket_url": "",
 }
 """Optional fields of outbound calls, stored and without effect yet; who sets one is told so. Never silently stored."""
 

@@ -8,9 +8,11 @@ import pytest
 
 from fscontrol.calls.answering import (
     LONGEST_VALUE,
+    AnswerRules,
     answer_rules_of,
     channel_variables,
     told_by_headers,
+    told_to_assistant,
     why_not_answerable,
 )
 from fscontrol.model.trunk import Trunk
@@ -89,3 +91,9 @@ def test_what_headers_tell() -> None:
     assert told["b"].startswith("x\ufffd\ufffdy")
     assert len(told["b"]) == LONGEST_VALUE
     assert "c" not in told
+
+
+def test_the_trunks_agent_is_told_whatever_a_header_says() -> None:
+    rules = AnswerRules(headers_to_variables=(("X-Agent", "agent_id"),), agent_id="dag-17")
+    assert told_to_assistant(rules, lambda _name: ["somebody else's"]) == {"agent_id": "dag-17"}
+    assert told_to_assistant(AnswerRules(), lambda _name: []) == {}

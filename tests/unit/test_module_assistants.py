@@ -15,6 +15,7 @@ from fscontrol.esl.commands import Command
 from fscontrol.esl.event import Event
 from fscontrol.media.choice import Choice
 from fscontrol.media.modules import ModuleAssistants
+from fscontrol.media.sip_assistant import SipAssistants
 from fscontrol.model.assistant_media import Driver, WhenLost
 from fscontrol.model.call import CallRecord, CallStatus
 from tests.waiting import eventually
@@ -85,9 +86,19 @@ class Desk:
     def _lost(self, record: CallRecord, reason: str, detail: str, when_lost: WhenLost) -> None:
         self.lost.append((record.call_sid, reason, detail, when_lost))
 
-    def begin(self, **headers: str) -> None:
+    def begin(self, record: CallRecord = RECORD, **headers: str) -> None:
         choice = Choice(self.driver, "wss://h/x?call=sip-1", headers, FAREWELL)
-        self.module.begin(cast(NodeClient, self.node), RECORD, choice)
+        self.module.begin(cast(NodeClient, self.node), record, choice)
+
+
+def test_the_trunks_agent_is_told_to_the_module_and_to_a_sip_assistant() -> None:
+    bound = RECORD.model_copy(update={"variables": {"agent_id": "dag-17"}})
+    desk = Desk(Driver.AUDIO_FORK)
+    desk.begin(bound)
+    assert '"agent_id":"dag-17"' in desk.node.sent[-1]
+    choice = Choice(Driver.SIP, "sip:a@assistant.example")
+    SipAssistants("external", 20).begin(cast(NodeClient, desk.node), bound, choice)
+    assert "sip_h_X-Agent-Id=dag-17" in desk.node.sent[-1]
 
 
 def test_a_stream_begins_with_its_headers_set_first_and_plain_numbers_only() -> None:
