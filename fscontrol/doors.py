@@ -23,6 +23,7 @@ from fscontrol.http import (
 )
 from fscontrol.http.auth import Recognise, bridge_key, first_of
 from fscontrol.http.known_keys import KnownKeys
+from fscontrol.http.limits import Allowed, RateLimits
 from fscontrol.http.server import make_app
 from fscontrol.http.tokens import tokens_of
 from fscontrol.sofia.nudge import Nudger
@@ -50,4 +51,8 @@ def http_app(house: Application) -> Flask:
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
-    return make_app(doors, first_of(*ways), settings.max_body_bytes)
+    limits = RateLimits(Allowed.by(settings))
+    recognise = limits.guarded(first_of(*ways))
+    app = make_app(doors, recognise, settings.max_body_bytes)
+    limits.install(app)
+    return app

@@ -35,7 +35,7 @@ def door(served: Mapping[str, ServedGateways], password: SecretStr) -> Blueprint
     routes = Blueprint("freeswitch", __name__)
 
     @routes.post(PATH)
-    @operation("What FreeSWITCH's mod_xml_curl asks for", is_open=True, tag="freeswitch")
+    @operation("What FreeSWITCH's mod_xml_curl asks for", is_open=True, is_unlimited=True, tag="freeswitch")
     def xml() -> Response:
         node = who_asks(request.headers.get("Authorization", ""), served, password)
         if node is None:

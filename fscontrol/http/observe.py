@@ -39,12 +39,18 @@ def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Bluepr
         return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
     @routes.get("/healthz")
-    @operation("Whether the process lives", is_open=True, tag="operations")
+    @operation("Whether the process lives", is_open=True, is_unlimited=True, tag="operations")
     def healthz() -> Response:
         return jsonify({"status": "ok"})
 
     @routes.get("/readyz")
-    @operation("Whether it can work", is_open=True, tag="operations", answers={200: None, 503: None})
+    @operation(
+        "Whether it can work",
+        is_open=True,
+        is_unlimited=True,
+        tag="operations",
+        answers={200: None, 503: None},
+    )
     def readyz() -> Response:
         try:
             store.ledger("")
