@@ -60,8 +60,6 @@ class Operation:
     produces: str = "application/json"
     problem: type[BaseModel] | None = None
     """The model of a refusal, for doors whose contract has another form."""
-    example: Any = None
-    """A body to show; what is not given is made from the schema."""
 
 
 def operation(summary: str, needs: Role = Role.VIEWER, **told: Any) -> Callable[[_View], _View]:

@@ -1,4 +1,4 @@
-"""How often who may ask: by key, by group of routes, by address for wrong keys; alone and over replicas on one Redis."""
+"""How often who may ask: by key, by group of routes, by address for wrong keys; alone and with replicas."""
 
 from __future__ import annotations
 
