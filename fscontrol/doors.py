@@ -12,6 +12,7 @@ from flask import Flask
 from fscontrol.http import (
     api_keys,
     control,
+    documentation,
     explain,
     freeswitch,
     gateways,
@@ -46,6 +47,7 @@ def http_app(house: Application) -> Flask:
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
         control.door(house.book, house.controls.control, house.controls.transfer),
+        documentation.door(),
         outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
     ]

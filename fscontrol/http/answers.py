@@ -118,6 +118,10 @@ class UnreadableRow(BaseModel):
     detail: str
 
 
+class OrganizationPage(Page[OrganizationRow | UnreadableRow]):
+    """Organisations, by key."""
+
+
 class GatewayRow(BaseModel):
     """How a gateway registers on a node. REGED stays REGED while it is `refreshing`."""
 
@@ -133,6 +137,10 @@ class GatewayRow(BaseModel):
     since: Seconds
     bound_until: Seconds | None
     next_retry_at: Seconds | None
+
+
+class GatewayPage(Page[GatewayRow]):
+    """Gateways, by node and name."""
 
 
 class Moment(BaseModel):
@@ -202,6 +210,10 @@ class CallRow(CallRecord):
     steps: tuple[Step, ...] = Field(default=(), exclude=True)
 
 
+class CallPage(Page[CallRow]):
+    """Calls, newest first."""
+
+
 class Acted(Said):
     """What was done to a call. `already`: it was so before and nothing was sent. `file`: of a recording."""
 
@@ -228,10 +240,14 @@ class Explained(BaseModel):
     steps: list[Step]
 
 
+class DeadLetterPage(Page[OutboxMessage]):
+    """What was given up, newest first."""
+
+
 class OutboxShown(OutboxDepth):
     """What the backend was not told."""
 
-    dead_letters: Page[OutboxMessage]
+    dead_letters: DeadLetterPage
 
 
 class Resent(BaseModel):

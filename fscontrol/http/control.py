@@ -144,6 +144,18 @@ class Record(_Body):
     action: Literal["start", "stop"]
 
 
+_SUMMARIES = {
+    "terminate": "Hang up a call",
+    "transfer": "Connect the caller to somebody else",
+    "play": "Play a file or the audio of a URL",
+    "stop": "End what is being played",
+    "dtmf": "Send keys",
+    "hold": "Put the caller on hold",
+    "resume": "Take the caller off hold",
+    "mute": "Have the caller or the assistant not heard",
+    "unmute": "Have everybody heard again",
+    "record": "Begin or end a recording of both sides",
+}
 _B = TypeVar("_B", bound=_Body)
 
 
@@ -153,7 +165,7 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
 
     def act(name: str, kind: type[_B], run: Callable[[str, _B], Outcome]) -> None:
         @operation(
-            f"{name.capitalize()}: act on a live call",
+            _SUMMARIES[name],
             Role.ADMIN,
             tag="calls",
             request=kind,

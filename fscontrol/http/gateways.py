@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from fscontrol.http import body
-from fscontrol.http.answers import GatewayRow, GatewayShown, Page, Registered
+from fscontrol.http.answers import GatewayPage, GatewayShown, Registered
 from fscontrol.http.auth import principal, require_sight, sees
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
@@ -28,7 +28,7 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         "Every gateway and how it registers",
         tag="gateways",
         query=body.PAGE,
-        answers={200: Page[GatewayRow]},
+        answers={200: GatewayPage},
         errors=(422,),
     )
     def list_gateways() -> Response:

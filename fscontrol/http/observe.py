@@ -8,7 +8,7 @@ from fscontrol.calls.book import CallBook
 from fscontrol.errors import StoreError
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
-from fscontrol.http.answers import Alive, CallRow, Page, Ready
+from fscontrol.http.answers import Alive, CallPage, Ready
 from fscontrol.http.auth import principal, require_sight
 from fscontrol.http.operation import operation
 from fscontrol.model.call import CallRecord
@@ -21,9 +21,7 @@ def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Bluepr
     routes = Blueprint("observe", __name__)
 
     @routes.get("/api/calls")
-    @operation(
-        "Calls, newest first", tag="calls", query=body.PAGE, answers={200: Page[CallRow]}, errors=(422,)
-    )
+    @operation("Calls, newest first", tag="calls", query=body.PAGE, answers={200: CallPage}, errors=(422,))
     def list_calls() -> Response:
         skip, limit = body.page()
         records, total = book.page(skip, limit, principal().organization)

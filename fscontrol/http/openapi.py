@@ -34,7 +34,7 @@ _OF_ONE_ORGANIZATION = ("/api/v1/", "/rpc/", "/sip/", "/call/")
 _ABOUT = (
     "A refusal has one form, `Refusal`; `error` is stable, and a document that does not validate lists all of its"
     " `problems`. A key may be confined to one organisation; what belongs to another is 404 to it. Lists that can grow"
-    " are asked for with `skip` and `limit` and tell their `total`. RateLimit and Retry-After say how often one may ask."
+    " are asked for with `skip` and `limit` and tell their `total`. RateLimit and Retry-After say how often to ask."
 )
 _LIMITED: Mapping[str, str] = {
     "RateLimit-Policy": 'What may be asked: `"reads";q=6000;w=60` is 6000 requests in 60 seconds.',

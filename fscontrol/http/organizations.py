@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify
 from fscontrol.errors import FscontrolError, RemovalHeld, SecretUnreadable
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
-from fscontrol.http.answers import Deleted, OrganizationRow, OrganizationShown, Page, UnreadableRow
+from fscontrol.http.answers import Deleted, OrganizationPage, OrganizationShown
 from fscontrol.http.auth import require_sight, sees
 from fscontrol.http.gateways import gateway_views
 from fscontrol.http.operation import operation
@@ -38,7 +38,7 @@ def door(
         "Every organisation, and how far each node got",
         tag="organizations",
         query=body.PAGE,
-        answers={200: Page[OrganizationRow | UnreadableRow]},
+        answers={200: OrganizationPage},
         errors=(422,),
     )
     def list_organizations() -> Response:
