@@ -234,11 +234,11 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     told = []
     if least is not None or most is not None:
         told.append(
-            f"{least:g} or more"
+            f"{_plain(least)} or more"
             if most is None
-            else f"up to {most:g}"
+            else f"up to {_plain(most)}"
             if least is None
-            else f"{least:g}–{most:g}"
+            else f"{_plain(least)}–{_plain(most)}"
         )
     if longest is not None:
         told.append(f"at most {longest} characters")
@@ -247,6 +247,10 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     if schema.get("writeOnly") or any(one.get("writeOnly") for one in several):
         told.append("never shown again")
     return f"({'; '.join(told)})" if told else ""
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
 
 
 def _first(schemas: Any, *names: str) -> Any:
