@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Flask
 from gevent import socket
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIServer
+from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from fscontrol.http import auth, body, problems
 from fscontrol.http.operation import require_declared
@@ -38,9 +39,20 @@ def make_app(
     return app
 
 
+class _Handler(WSGIHandler):
+    """Says in a line, and not in a traceback, that a client fell silent in the middle of a request."""
+
+    def read_request(self, raw_requestline: str) -> Any:
+        try:
+            return super().read_request(raw_requestline)
+        except TimeoutError:
+            raise ValueError("the request did not come to its end") from None
+
+
 class _Server(WSGIServer):
     """Connections on which nothing comes for a while are closed; without that a few idle ones fill the pool."""
 
+    handler_class = _Handler
     idle_seconds = IDLE_SECONDS
 
     def handle(self, sock: socket.socket, address: Any) -> None:
@@ -48,7 +60,8 @@ class _Server(WSGIServer):
         # An answer goes out in two writes. Without this the second waits for the client's delayed ACK, 40 ms, on every
         # request after the first of a connection (Nagle).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().handle(sock, address)
+        with contextlib.suppress(TimeoutError):  # nothing came; it is closed on the way out
+            super().handle(sock, address)
 
 
 class HttpServer:
