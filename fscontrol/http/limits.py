@@ -72,8 +72,10 @@ class RateLimits:
             swallow_errors=True,
         )
         self._limiter.request_filter(self._is_unlimited)
-        # What it says of each refusal would be a line for each; that Redis is away is a warning.
-        logging.getLogger("flask-limiter").setLevel(logging.WARNING)
+        # What it says of each refusal would be a line for each; that Redis is away is a warning, and said once.
+        log = logging.getLogger("flask-limiter")
+        log.setLevel(logging.WARNING)
+        log.addFilter(_is_said_once)
 
     def guarded(self, recognise: Recognise) -> Recognise:
         """The same, but that an address with too many wrong keys gets `TooManyRequests`.
@@ -136,6 +138,11 @@ class RateLimits:
         )
         response.headers["RateLimit"] = f"{policy};r={window.remaining};t={seconds}"
         return response
+
+
+def _is_said_once(record: logging.LogRecord) -> bool:
+    """Not the requests that were waiting for Redis when it was found to be away; they go on uncounted."""
+    return not (record.exc_info and isinstance(record.exc_info[1], StorageError))
 
 
 def _counted_as() -> str:

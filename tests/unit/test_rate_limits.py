@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from flask import Blueprint, Flask, Response, jsonify
 from flask.testing import FlaskClient
@@ -171,3 +173,16 @@ def test_without_redis_requests_go_on_and_it_is_said_once(
     assert len(caplog.records) == 1
     assert "unreachable" in caplog.records[0].getMessage()
     use_up(client, "/calls", 2, method="POST")  # each for itself meanwhile
+
+
+def test_requests_that_wait_for_a_redis_that_is_silent_go_on_together(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        app = app_of(Allowed("100/hour", "2/hour", f"redis://127.0.0.1:{silent.getsockname()[1]}/0"))
+        asked = [gevent.spawn(ask, app.test_client(), "/calls") for _ in range(10)]
+        gevent.joinall(asked, timeout=20)
+        assert [greenlet.value.status_code for greenlet in asked if greenlet.value] == [200] * 10
+        assert ask(app.test_client(), "/calls").status_code == 200
+    assert len(caplog.records) == 1
