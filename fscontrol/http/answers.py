@@ -258,7 +258,7 @@ class Resent(BaseModel):
 
 
 class NodeShown(BaseModel):
-    """A FreeSWITCH; `holder` is the control plane that steers it."""
+    """A FreeSWITCH; `holder` is the control plane that steers it, `to_move` what other nodes are to register."""
 
     node: str
     connected: bool
@@ -269,6 +269,8 @@ class NodeShown(BaseModel):
     state: Literal["active", "draining", "drained"]
     calls: int
     gateways: int
+    registrations: int
+    to_move: int
 
 
 class NodeList(BaseModel):

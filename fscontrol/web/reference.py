@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,10 +18,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from fscontrol.web.examples import curl, resolved
+
 _TEMPLATES = Path(__file__).parent / "templates"
-_WIDEST = 70
-_DEEPEST = 4
-"""How far an example goes into objects in objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +150,10 @@ def _shown(path: str, method: str, told: Mapping[str, Any], document: Mapping[st
         role=told.get("x-role") or "open",
         parameters=tuple(_parameter(one) for one in told["parameters"]),
         body=kind_of(body) if body else None,
-        fields=tuple(fields_of(_resolved(body, document))) if body else (),
+        fields=tuple(fields_of(resolved(body, document))) if body else (),
         answers=tuple(one for one in answers if one.status < "400"),
         refusals=tuple(_refusals(one for one in answers if one.status >= "400")),
-        curl=_curl(path, method, told, document),
+        curl=curl(path, method, told, document),
     )
 
 
@@ -255,48 +253,3 @@ def _plain(number: float) -> str:
 
 def _first(schemas: Any, *names: str) -> Any:
     return next((one[name] for one in schemas for name in names if name in one), None)
-
-
-def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "$ref" not in schema:
-        return schema
-    found: Mapping[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return found
-
-
-def example_of(schema: Mapping[str, Any], document: Mapping[str, Any], depth: int = 0) -> Any:
-    """A value of that schema: its own example, or the least that it asks for."""
-    schema = _resolved(schema, document)
-    if examples := schema.get("examples"):
-        return examples[0]
-    for name in ("const", "default"):
-        if name in schema:
-            return schema[name]
-    if several := schema.get("enum"):
-        return several[0]
-    if several := schema.get("anyOf") or schema.get("oneOf"):
-        return example_of(several[0], document, depth)
-    if schema.get("type") == "object" and depth < _DEEPEST:
-        members = schema.get("properties", {})
-        return {
-            name: example_of(members.get(name, {}), document, depth + 1)
-            for name in schema.get("required", ())
-        }
-    plain = {"integer": schema.get("minimum", 1), "number": 1.0, "boolean": True, "array": [], "object": {}}
-    return plain.get(str(schema.get("type")), "…")
-
-
-def _curl(path: str, method: str, told: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    lines = ["curl" if method == "GET" else f"curl -X {method}"]
-    lines[0] += f' "$FSCONTROL{path.replace("{", "$").replace("}", "")}"'
-    if told.get("x-role"):
-        lines.append('-H "Authorization: Bearer $KEY"')
-    lines += [f"-H '{one['name']}: …'" for one in told["parameters"] if one["in"] == "header"]
-    contents = told.get("requestBody", {}).get("content", {})
-    if "application/json" in contents:
-        example = example_of(contents["application/json"]["schema"], document)
-        body = json.dumps(example, ensure_ascii=False)
-        if len(body) > _WIDEST:
-            body = json.dumps(example, ensure_ascii=False, indent=2)
-        lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}"]
-    return " \\\n  ".join(lines)
