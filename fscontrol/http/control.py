@@ -173,8 +173,9 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
             errors=(400, 404, 409, 422, 502, 503),
         )
         def view(call_sid: str) -> Response:
+            asked = _read(kind)
             require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
-            return _answer(call_sid, run(call_sid, _read(kind)))
+            return _answer(call_sid, run(call_sid, asked))
 
         routes.add_url_rule(f"/api/calls/<call_sid>/{name}", name, view, methods=["POST"])
 

@@ -205,8 +205,8 @@ def _response(
     if headers:
         told["headers"] = dict(headers)
     if status != HTTPStatus.NO_CONTENT:
-        of_another_kind = {"type": "string"} if not kind.endswith("json") else {"type": "object"}
-        told["content"] = {kind: {"schema": schema or of_another_kind}}
+        undescribed: Mapping[str, Any] = {} if kind.endswith("json") else {"type": "string"}
+        told["content"] = {kind: {"schema": schema or undescribed}}
     return told
 
 
