@@ -12,6 +12,7 @@ from flask import Flask
 from fscontrol.http import (
     api_keys,
     control,
+    documentation,
     explain,
     freeswitch,
     gateways,
@@ -27,6 +28,7 @@ from fscontrol.http import (
 )
 from fscontrol.http.auth import Recognise, bridge_key, first_of
 from fscontrol.http.known_keys import KnownKeys
+from fscontrol.http.limits import Allowed, RateLimits
 from fscontrol.http.server import make_app
 from fscontrol.http.tokens import tokens_of
 from fscontrol.provisioning.rpc_trunk import Binding
@@ -53,6 +55,7 @@ def http_app(house: Application) -> Flask:
         control.door(house.book, house.controls.control, house.controls.transfer),
         sip_trunks.door(house.trunks),
         phone_numbers.door(house.numbers),
+        documentation.door(),
         outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
         trunk_rpc.door(house.trunks, house.figures, binding),
@@ -60,4 +63,8 @@ def http_app(house: Application) -> Flask:
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
-    return make_app(doors, first_of(*ways), settings.max_body_bytes)
+    limits = RateLimits(Allowed.by(settings))
+    recognise = limits.guarded(first_of(*ways))
+    app = make_app(doors, recognise, settings.max_body_bytes)
+    limits.install(app)
+    return app

@@ -26,6 +26,8 @@ from fscontrol.model.trunk import split_host_port
 FREESWITCH_DEFAULT_PASSWORD = "ClueCon"  # noqa: S105  (the public default, refused below)
 MINIMUM_KEY_LENGTH = 16
 MINIMUM_JWT_SECRET = 32
+OFF = "off"
+_RATE = re.compile(r"([1-9][0-9]{0,8})\s*(?:/|per)\s*(second|minute|hour|day)s?")
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?")
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (to bind, not to ask)
 NODE_PLACE = "{node}"
@@ -135,6 +137,13 @@ def _http_url(value: str) -> str:
     if value and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError("must be an http:// or https:// URL")
     return value.rstrip("/")
+
+
+def _rate(value: str) -> str:
+    found = _RATE.fullmatch(value.strip().lower())
+    if found is None and value.strip().lower() != OFF:
+        raise ValueError("must be a number by second, minute, hour or day, such as 600/minute, or off")
+    return f"{found[1]}/{found[2]}" if found else OFF
 
 
 def _host_names(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -476,6 +485,16 @@ class Settings(BaseModel):
         ge=1024,
         le=64 << 20,
         description="Longest request body taken.",
+    )
+    rate_limit: Annotated[str, AfterValidator(_rate)] = Field(
+        "6000/minute",
+        alias="FSCONTROL_RATE_LIMIT",
+        description="Requests of one key that only look, for each group of routes: 600/minute, or off.",
+    )
+    rate_limit_writes: Annotated[str, AfterValidator(_rate)] = Field(
+        "6000/minute",
+        alias="FSCONTROL_RATE_LIMIT_WRITES",
+        description="The same for those that change something, pushes among them; Redis counts for all replicas.",
     )
     calls_kept: int = Field(
         10_000, alias="FSCONTROL_CALLS_KEPT", ge=1, le=10_000_000, description="Call records kept."

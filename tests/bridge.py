@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from fscontrol.app import Application
 from fscontrol.settings import Endpoint, NodeAddress, Settings
 from tests import switches
+from tests.described import Described
 from tests.switches import Switch
 from tests.waiting import eventually
 
@@ -26,6 +27,7 @@ class Bridge:
 
     switch: Switch
     application: Application
+    described: Described | None = None
 
     @property
     def url(self) -> str:
@@ -34,12 +36,16 @@ class Bridge:
     def ask(
         self, method: str, path: str, body: object = None, key: str = API_KEY, **query: str
     ) -> tuple[int, dict[str, Any]]:
-        """One request; the status and the JSON of the answer."""
+        """One request; the status and the JSON of the answer, which is held to the OpenAPI document."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         answer = requests.request(
             method, self.url + path, json=body, params=query, headers=headers, timeout=60
         )
-        return answer.status_code, answer.json()
+        shown = answer.json()
+        if self.described is None:
+            self.described = Described(requests.get(f"{self.url}/openapi.json", timeout=60).json())
+        self.described.hold(method, path.partition("?")[0], answer.status_code, shown)
+        return answer.status_code, shown
 
     def sync(self, body: object, **query: str) -> tuple[int, dict[str, Any]]:
         """Push an organisation."""

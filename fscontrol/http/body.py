@@ -14,8 +14,9 @@ from fscontrol.http.operation import Query
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89abAB-cdefCDEF]")
 LARGEST_PAGE = 1000
+FURTHEST_PAGE = 1 << 31
 PAGE = (
-    Query("skip", {"type": "integer", "minimum": 0}, "how many to leave out"),
+    Query("skip", {"type": "integer", "minimum": 0, "maximum": FURTHEST_PAGE}, "how many to leave out"),
     Query("limit", {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE}, "how many to show at most"),
 )
 """What `page` reads."""
@@ -95,7 +96,7 @@ def seconds(name: str, most: float) -> float:
 def page(default: int = 100) -> tuple[int, int]:
     """`skip` and `limit`; raises `InvalidDocument` outside their ranges."""
     problems: list[Problem] = []
-    skip = _integer("skip", 0, 0, 1 << 31, problems)
+    skip = _integer("skip", 0, 0, FURTHEST_PAGE, problems)
     limit = _integer("limit", default, 1, LARGEST_PAGE, problems)
     if problems:
         raise InvalidDocument(problems)

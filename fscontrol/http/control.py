@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from flask import Blueprint, Response, jsonify
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.config import JsonDict
 
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.control import CallControl
@@ -20,6 +21,7 @@ from fscontrol.calls.transfer import CallTransfer
 from fscontrol.errors import CallOver, InvalidDocument, MalformedBody, Problem, UnsafeArgument
 from fscontrol.esl import call_commands
 from fscontrol.http import body
+from fscontrol.http.answers import Acted, Said
 from fscontrol.http.auth import require_sight
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
@@ -66,6 +68,11 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+def _shown(example: JsonDict) -> ConfigDict:
+    """What is shown of a body to whoever reads the documentation."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class Nothing(_Body):
     """An action without a choice."""
 
@@ -73,11 +80,15 @@ class Nothing(_Body):
 class Terminate(_Body):
     """Why, as FreeSWITCH calls it; after the answer the far end gets BYE in any case."""
 
+    model_config = _shown({"cause": "NORMAL_CLEARING"})
+
     cause: Cause = "NORMAL_CLEARING"
 
 
 class Transfer(_Body):
     """Where to: a number by bridge, or a SIP URI by bridge or REFER."""
+
+    model_config = _shown({"number": "+15551234567"})
 
     number: Number | None = None
     sip_uri: SipUri | None = None
@@ -96,6 +107,8 @@ class Transfer(_Body):
 class Play(_Body):
     """What to play: a file of the media directory or the audio of a URL."""
 
+    model_config = _shown({"file": "one-moment.wav"})
+
     file: MediaFile | None = None
     url: WebUrl | None = None
     mix: bool = False
@@ -110,11 +123,15 @@ class Play(_Body):
 class Dtmf(_Body):
     """What to send; `w` waits half a second, `W` a whole one."""
 
+    model_config = _shown({"digits": "12w#"})
+
     digits: Digits
 
 
 class Mute(_Body):
     """Who is not to be heard."""
+
+    model_config = _shown({"who": "caller"})
 
     who: Literal["caller", "assistant", "both"] = "caller"
 
@@ -122,9 +139,23 @@ class Mute(_Body):
 class Record(_Body):
     """Whether to begin or to end it."""
 
+    model_config = _shown({"action": "start"})
+
     action: Literal["start", "stop"]
 
 
+_SUMMARIES = {
+    "terminate": "Hang up a call",
+    "transfer": "Connect the caller to somebody else",
+    "play": "Play a file or the audio of a URL",
+    "stop": "End what is being played",
+    "dtmf": "Send keys",
+    "hold": "Put the caller on hold",
+    "resume": "Take the caller off hold",
+    "mute": "Have the caller or the assistant not heard",
+    "unmute": "Have everybody heard again",
+    "record": "Begin or end a recording of both sides",
+}
 _B = TypeVar("_B", bound=_Body)
 
 
@@ -134,15 +165,17 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
 
     def act(name: str, kind: type[_B], run: Callable[[str, _B], Outcome]) -> None:
         @operation(
-            f"{name.capitalize()}: act on a live call",
+            _SUMMARIES[name],
             Role.ADMIN,
             tag="calls",
             request=kind,
+            answers={200: Acted},
             errors=(400, 404, 409, 422, 502, 503),
         )
         def view(call_sid: str) -> Response:
+            asked = _read(kind)
             require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
-            return _answer(call_sid, run(call_sid, _read(kind)))
+            return _answer(call_sid, run(call_sid, asked))
 
         routes.add_url_rule(f"/api/calls/<call_sid>/{name}", name, view, methods=["POST"])
 
@@ -158,7 +191,14 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
     act("record", Record, lambda sid, asked: _record(control, sid, asked))
 
     @routes.post("/api/v1/calls/<call_sid>/terminate")
-    @operation("End a call", Role.ADMIN, tag="calls", errors=(400, 404, 502, 503))
+    @operation(
+        "End a call, as the backend does",
+        Role.ADMIN,
+        tag="calls",
+        answers={200: Said},
+        errors=(400, 404, 502, 503),
+        names_organization=False,
+    )
     def terminate_v1(call_sid: str) -> Response:
         require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
         # The backend's own contract (CONTRACTS.md §5): what is not going on is a bad request, however it ended.

@@ -11,7 +11,9 @@ from fscontrol.calls.explain import explain_invite
 from fscontrol.calls.finding import WayFinder
 from fscontrol.errors import InvalidDocument, MalformedBody, Problem
 from fscontrol.http import body
-from fscontrol.http.operation import operation
+from fscontrol.http.answers import Explained
+from fscontrol.http.documents import PastedInvite
+from fscontrol.http.operation import Query, operation
 
 
 def door(ways: WayFinder) -> Blueprint:
@@ -19,7 +21,16 @@ def door(ways: WayFinder) -> Blueprint:
     routes = Blueprint("explain", __name__)
 
     @routes.post("/api/explain")
-    @operation("What would become of an INVITE", everywhere=True, tag="calls", errors=(400, 422))
+    @operation(
+        "What would become of an INVITE",
+        everywhere=True,
+        tag="calls",
+        request=PastedInvite,
+        accepts=("application/json", "text/plain", "message/sip"),
+        query=(Query("source_ip", {"type": "string"}, "where an INVITE sent as text came from"),),
+        answers={200: Explained},
+        about="Nothing is called, stored or sent. The INVITE may also be the body itself, as text/plain.",
+    )
     def explain() -> Response:
         text, source_ip = _asked()
         return jsonify(explain_invite(ways, text, source_ip))

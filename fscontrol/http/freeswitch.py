@@ -35,12 +35,22 @@ def door(served: Mapping[str, ServedGateways], password: SecretStr) -> Blueprint
     routes = Blueprint("freeswitch", __name__)
 
     @routes.post(PATH)
-    @operation("What FreeSWITCH's mod_xml_curl asks for", is_open=True, tag="freeswitch")
+    @operation(
+        "What FreeSWITCH's mod_xml_curl asks for",
+        is_open=True,
+        is_unlimited=True,
+        tag="freeswitch",
+        answers={200: None, 401: None},
+        errors=(400, 413),
+        accepts=("application/x-www-form-urlencoded",),
+        produces="text/xml",
+        about="Not for clients. A node proves itself by basic authentication, with its name and a password of its own.",
+    )
     def xml() -> Response:
         node = who_asks(request.headers.get("Authorization", ""), served, password)
         if node is None:
             log.warning("a stranger asked for FreeSWITCH's XML", extra={"address": request.remote_addr})
-            return Response("", 401, {"WWW-Authenticate": 'Basic realm="freeswitch"'})
+            return Response("", 401, {"WWW-Authenticate": 'Basic realm="freeswitch"'}, mimetype="text/xml")
         try:
             answer = served[node].answer(form(body.raw_body()))
         except RenderError as error:

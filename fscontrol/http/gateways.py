@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from fscontrol.http import body
+from fscontrol.http.answers import GatewayPage, GatewayShown, Registered
 from fscontrol.http.auth import principal, require_sight, sees
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
@@ -23,7 +24,13 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
     routes = Blueprint("gateways", __name__)
 
     @routes.get("/api/gateways")
-    @operation("Every gateway and how it registers", tag="gateways", query=body.PAGE, errors=(422,))
+    @operation(
+        "Every gateway and how it registers",
+        tag="gateways",
+        query=body.PAGE,
+        answers={200: GatewayPage},
+        errors=(422,),
+    )
     def list_gateways() -> Response:
         skip, limit = body.page(default=1000)
         views = [view for view in gateway_views(store, registrations) if sees(view["organization"])]
@@ -32,7 +39,12 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         )
 
     @routes.get("/api/gateways/<gateway>")
-    @operation("One gateway, with its timeline on each node", tag="gateways", errors=(404,))
+    @operation(
+        "One gateway, with its timeline on each node",
+        tag="gateways",
+        answers={200: GatewayShown},
+        errors=(404,),
+    )
     def show(gateway: str) -> Response:
         require_own(gateway)
         found = nudger.look(gateway)
@@ -47,8 +59,8 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         "Have a gateway register now",
         Role.ADMIN,
         tag="gateways",
-        answers={200: None, 202: None},
-        errors=(404, 409),
+        answers={200: Registered, 202: Registered},
+        errors=(404, 409, 502),
     )
     def register(gateway: str) -> Response:
         require_own(gateway)

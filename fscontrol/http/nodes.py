@@ -10,6 +10,7 @@ from fscontrol.calls.draining import Draining
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
+from fscontrol.http.answers import Drained, NodeList
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.sofia.fleet import Fleet
@@ -35,12 +36,19 @@ def door(
     routes = Blueprint("nodes", __name__)
 
     @routes.get("/api/nodes")
-    @operation("Every FreeSWITCH node", everywhere=True, tag="nodes")
+    @operation("Every FreeSWITCH node", everywhere=True, tag="nodes", answers={200: NodeList})
     def list_nodes() -> Response:
         return jsonify({"items": [view(node) for node in nodes]})
 
     @routes.post("/api/nodes/<name>/drain")
-    @operation("Let a node take no new calls", Role.ADMIN, everywhere=True, tag="nodes", errors=(404,))
+    @operation(
+        "Let a node take no new calls",
+        Role.ADMIN,
+        everywhere=True,
+        tag="nodes",
+        answers={200: Drained},
+        errors=(404,),
+    )
     def drain(name: str) -> Response:
         node = nodes[name]
         draining.put(name, drained=True)
@@ -50,7 +58,14 @@ def door(
         return jsonify({"success": True, "message": message, "node": shown})
 
     @routes.post("/api/nodes/<name>/undrain")
-    @operation("Let a node take calls again", Role.ADMIN, everywhere=True, tag="nodes", errors=(404,))
+    @operation(
+        "Let a node take calls again",
+        Role.ADMIN,
+        everywhere=True,
+        tag="nodes",
+        answers={200: Drained},
+        errors=(404,),
+    )
     def undrain(name: str) -> Response:
         node = nodes[name]
         draining.put(name, drained=False)

@@ -8,8 +8,10 @@ from fscontrol.calls.book import CallBook
 from fscontrol.errors import StoreError
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
+from fscontrol.http.answers import Alive, CallPage, Ready
 from fscontrol.http.auth import principal, require_sight
 from fscontrol.http.operation import operation
+from fscontrol.model.call import CallRecord
 from fscontrol.store.base import Store
 from fscontrol.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -19,7 +21,7 @@ def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Bluepr
     routes = Blueprint("observe", __name__)
 
     @routes.get("/api/calls")
-    @operation("Calls, newest first", tag="calls", query=body.PAGE, errors=(422,))
+    @operation("Calls, newest first", tag="calls", query=body.PAGE, answers={200: CallPage}, errors=(422,))
     def list_calls() -> Response:
         skip, limit = body.page()
         records, total = book.page(skip, limit, principal().organization)
@@ -27,24 +29,34 @@ def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Bluepr
         return jsonify({"items": items, "total": total, "skip": skip, "limit": limit})
 
     @routes.get("/api/calls/<call_sid>")
-    @operation("One call, with every step of its decision", tag="calls", errors=(404,))
+    @operation(
+        "One call, with every step of its decision", tag="calls", answers={200: CallRecord}, errors=(404,)
+    )
     def get_call(call_sid: str) -> Response:
         record = book.show(call_sid)
         require_sight(record.organization_key, f"call {call_sid!r}")
         return jsonify(record.model_dump(mode="json"))
 
     @routes.get("/metrics")
-    @operation("Figures for Prometheus", everywhere=True, tag="operations")
+    @operation("Figures for Prometheus", everywhere=True, tag="operations", produces="text/plain")
     def figures() -> Response:
         return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
     @routes.get("/healthz")
-    @operation("Whether the process lives", is_open=True, tag="operations")
+    @operation(
+        "Whether the process lives", is_open=True, is_unlimited=True, tag="operations", answers={200: Alive}
+    )
     def healthz() -> Response:
         return jsonify({"status": "ok"})
 
     @routes.get("/readyz")
-    @operation("Whether it can work", is_open=True, tag="operations", answers={200: None, 503: None})
+    @operation(
+        "Whether it can work",
+        is_open=True,
+        is_unlimited=True,
+        tag="operations",
+        answers={200: Ready, 503: Ready},
+    )
     def readyz() -> Response:
         try:
             store.ledger("")

@@ -21,11 +21,12 @@ _DECLARED = "fscontrol_operation"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query parameter. `schema` is its JSON schema."""
+    """One parameter of the query, or one header. `schema` is its JSON schema."""
 
     name: str
     schema: Mapping[str, Any]
     description: str
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,19 @@ class Operation:
     query: tuple[Query, ...] = ()
     is_open: bool = False
     """Needs no key: load balancers ask, or the door knows its callers by other means."""
+    is_unlimited: bool = False
+    """No rate limit: whoever asks does so because we told him to, or must be able to."""
+    about: str = ""
+    """What the summary does not say; markdown is not rendered."""
+    headers: tuple[Query, ...] = ()
+    sends: tuple[Query, ...] = ()
+    """Headers of what is answered with success."""
+    names_organization: bool | None = None
+    """Whether X-Organization-Id says which organisation is meant; None: as the path lets expect (`openapi.py`)."""
+    accepts: tuple[str, ...] = ("application/json",)
+    produces: str = "application/json"
+    problem: type[BaseModel] | None = None
+    """The model of a refusal, for doors whose contract has another form."""
 
 
 def operation(summary: str, needs: Role = Role.VIEWER, **told: Any) -> Callable[[_View], _View]:

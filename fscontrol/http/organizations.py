@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify
 from fscontrol.errors import FscontrolError, RemovalHeld, SecretUnreadable
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
+from fscontrol.http.answers import Deleted, OrganizationPage, OrganizationShown
 from fscontrol.http.auth import require_sight, sees
 from fscontrol.http.gateways import gateway_views
 from fscontrol.http.operation import operation
@@ -34,7 +35,11 @@ def door(
 
     @routes.get("/api/organizations")
     @operation(
-        "Every organisation, and how far each node got", tag="organizations", query=body.PAGE, errors=(422,)
+        "Every organisation, and how far each node got",
+        tag="organizations",
+        query=body.PAGE,
+        answers={200: OrganizationPage},
+        errors=(422,),
     )
     def list_organizations() -> Response:
         skip, limit = body.page()
@@ -45,7 +50,12 @@ def door(
         )
 
     @routes.get("/api/organizations/<key>")
-    @operation("One organisation whole, without its secrets", tag="organizations", errors=(404,))
+    @operation(
+        "One organisation whole, without its secrets",
+        tag="organizations",
+        answers={200: OrganizationShown},
+        errors=(404,),
+    )
     def get_organization(key: str) -> Response:
         require_sight(key, f"organisation {key!r}")
         organization = organizations.get(key)
@@ -72,7 +82,7 @@ def door(
         Role.BRIDGE,
         tag="organizations",
         query=(body.FORCE,),
-        answers={200: None, 202: None, 502: None},
+        answers={200: Deleted, 202: Deleted, 502: Deleted},
         errors=(404, 409, 422),
     )
     def delete_organization(key: str) -> Response:

@@ -11,6 +11,8 @@ from flask import Blueprint, Response, jsonify
 from fscontrol.calls.masking import masked_text
 from fscontrol.errors import InvalidDocument, Problem
 from fscontrol.http import body
+from fscontrol.http.answers import OutboxShown, Resent
+from fscontrol.http.documents import ToResend
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.model.message import OutboxMessage
@@ -24,7 +26,14 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
     routes = Blueprint("outbox", __name__)
 
     @routes.get("/api/outbox")
-    @operation("What the backend was not told", everywhere=True, tag="outbox", query=body.PAGE, errors=(422,))
+    @operation(
+        "What the backend was not told",
+        everywhere=True,
+        tag="outbox",
+        query=body.PAGE,
+        answers={200: OutboxShown},
+        errors=(422,),
+    )
     def show() -> Response:
         skip, limit = body.page()
         letters, total = store.dead_letters(skip, limit)
@@ -33,7 +42,14 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
         return jsonify({**store.outbox_depth().model_dump(), "dead_letters": page})
 
     @routes.post("/api/outbox/resend")
-    @operation("Try dead letters again", Role.ADMIN, everywhere=True, tag="outbox", errors=(400, 422))
+    @operation(
+        "Try dead letters again",
+        Role.ADMIN,
+        everywhere=True,
+        tag="outbox",
+        request=ToResend,
+        answers={200: Resent},
+    )
     def resend() -> Response:
         resent = store.resend_dead_letters(_wanted(body.json_body()))
         wake()

@@ -12,7 +12,9 @@ from gevent.lock import BoundedSemaphore
 
 from fscontrol.errors import FscontrolError, TooManyRequests
 from fscontrol.http import body
+from fscontrol.http.answers import Synced
 from fscontrol.http.auth import require_sight
+from fscontrol.http.documents import PushedOrganization
 from fscontrol.http.operation import Query, operation
 from fscontrol.model.access import Role
 from fscontrol.model.gateway import Action
@@ -39,6 +41,11 @@ _QUERY = (
         "wait", {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT}, "seconds to wait for registrations"
     ),
 )
+_ABOUT = (
+    "200: in force on every node. 202: stored, and a node is unreachable, not done yet or waits for a word. 502:"
+    " FreeSWITCH or a carrier refused, and the last good stays. What differs is told of each node and gateway. 409: an"
+    " older generation, or a used one with other content."
+)
 _DECIDED = frozenset(
     {GatewayState.REGED, GatewayState.FAILED, GatewayState.FAIL_WAIT, GatewayState.NOREG, GatewayState.DOWN}
 )
@@ -61,7 +68,9 @@ def door(
         Role.BRIDGE,
         tag="organizations",
         query=_QUERY,
-        answers={200: None, 202: None, 502: None},
+        request=PushedOrganization,
+        answers={200: Synced, 202: Synced, 502: Synced},
+        about=_ABOUT,
         errors=(400, 409, 413, 422),
     )
     def sync_organization() -> Response:

@@ -1,0 +1,1 @@
+"""Pages for people: rendered here, without JavaScript and without anything from elsewhere."""
