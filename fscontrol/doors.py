@@ -50,4 +50,4 @@ def http_app(house: Application) -> Flask:
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
-    return make_app(doors, first_of(*ways), settings.max_body_bytes)
+    return make_app(doors, first_of(*ways), settings.max_body_bytes, settings.trusted_proxies)

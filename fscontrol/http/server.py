@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import Blueprint, Flask
@@ -13,6 +13,7 @@ from gevent.pywsgi import WSGIServer
 
 from fscontrol.http import auth, body, problems
 from fscontrol.http.operation import require_declared
+from fscontrol.http.proxies import behind_proxies
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def make_app(
     doors: Iterable[Blueprint],
     recognise: auth.Recognise,
     max_body_bytes: int,
+    trusted_proxies: Sequence[str] = (),
 ) -> Flask:
     """The application: every door behind its principals but those that are open, every error in one form."""
     app = Flask("fscontrol", static_folder=None)
@@ -35,6 +37,7 @@ def make_app(
     for blueprint in doors:
         app.register_blueprint(blueprint)
     require_declared(app)
+    app.wsgi_app = behind_proxies(app.wsgi_app, trusted_proxies)  # type: ignore[method-assign, assignment]
     return app
 
 
