@@ -11,6 +11,7 @@ from flask import Flask
 
 from fscontrol.http import (
     api_keys,
+    audit,
     control,
     explain,
     freeswitch,
@@ -44,7 +45,8 @@ def http_app(house: Application) -> Flask:
         observe.door(store, house.book, house.nodes, house.metrics),
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
-        control.door(house.book, house.controls.control, house.controls.transfer),
+        control.door(store, house.book, house.controls.control, house.controls.transfer),
+        audit.door(store),
         outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
     ]

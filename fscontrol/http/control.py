@@ -15,10 +15,12 @@ from fscontrol.calls.transfer import CallTransfer
 from fscontrol.errors import CallOver, InvalidDocument, MalformedBody, Problem, UnsafeArgument
 from fscontrol.esl import call_commands
 from fscontrol.http import body
+from fscontrol.http.audit import note
 from fscontrol.http.auth import require_sight
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.model.inbound_rule import WebUrl
+from fscontrol.store.base import Store
 
 Cause = Literal[
     "NORMAL_CLEARING",
@@ -123,7 +125,7 @@ class Record(_Body):
 _B = TypeVar("_B", bound=_Body)
 
 
-def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Blueprint:
+def door(store: Store, book: CallBook, control: CallControl, transfer: CallTransfer) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("control", __name__)
 
@@ -136,8 +138,12 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
             errors=(400, 404, 409, 422, 502, 503),
         )
         def view(call_sid: str) -> Response:
-            require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
-            return _answer(call_sid, run(call_sid, _read(kind)))
+            owner = book.get(call_sid).organization_key
+            require_sight(owner, f"call {call_sid!r}")
+            outcome = run(call_sid, _read(kind))
+            if not outcome.already:
+                note(store, name, f"call {call_sid}", owner)
+            return _answer(call_sid, outcome)
 
         routes.add_url_rule(f"/api/calls/<call_sid>/{name}", name, view, methods=["POST"])
 
@@ -155,7 +161,8 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
     @routes.post("/api/v1/calls/<call_sid>/terminate")
     @operation("End a call", Role.ADMIN, tag="calls", errors=(400, 404, 502, 503))
     def terminate_v1(call_sid: str) -> Response:
-        require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
+        owner = book.get(call_sid).organization_key
+        require_sight(owner, f"call {call_sid!r}")
         # The backend's own contract (CONTRACTS.md §5): what is not going on is a bad request, however it ended.
         try:
             outcome = control.terminate(call_sid)
@@ -163,6 +170,7 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
             raise MalformedBody(str(error)) from None
         if outcome.already:
             raise MalformedBody(f"the call {call_sid} is not ongoing")
+        note(store, "terminate", f"call {call_sid}", owner)
         return jsonify({"success": True, "message": outcome.message})
 
     return routes

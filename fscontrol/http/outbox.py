@@ -11,6 +11,7 @@ from flask import Blueprint, Response, jsonify
 from fscontrol.calls.masking import masked_text
 from fscontrol.errors import InvalidDocument, Problem
 from fscontrol.http import body
+from fscontrol.http.audit import note
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.model.message import OutboxMessage
@@ -37,6 +38,7 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
     def resend() -> Response:
         resent = store.resend_dead_letters(_wanted(body.json_body()))
         wake()
+        note(store, "resent", f"{resent} dead letter(s)")
         return jsonify({"success": True, "resent": resent})
 
     return routes

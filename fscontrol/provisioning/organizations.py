@@ -92,13 +92,11 @@ class Organizations:
         wake: Callable[[str], None],
         problems: Callable[[Organization], Sequence[Problem]] = lambda _organization: (),
         clock: Callable[[], float] = time.time,
-        note: Callable[[AuditEntry], None] = lambda _entry: None,
     ) -> None:
         self._store = store
         self._wake = wake
         self._problems = problems
         self._clock = clock
-        self._note = note
 
     def decide(self, document: SyncDocument, *, force: bool = False) -> Stored:
         """What `replace` would store, without storing it. Raises as `replace` does."""
@@ -121,7 +119,8 @@ class Organizations:
             if old == outcome.organization:
                 self._wake(key)
                 return outcome
-            if self._store.put_organization(outcome.organization, expected):
+            told = self._told(author, "pushed", "organisation", old, outcome.organization)
+            if self._store.put_organization(outcome.organization, expected, told):
                 log.info(
                     "organisation stored",
                     extra={
@@ -130,7 +129,6 @@ class Organizations:
                         "changed": outcome.changed,
                     },
                 )
-                self._told(author, "pushed", "organisation", old, outcome.organization)
                 self._wake(key)
                 return outcome
         raise _too_many(key)
@@ -162,10 +160,10 @@ class Organizations:
                 "trunk_times": times,
             }
             new = new.model_copy(update=changes)
-            if self._store.put_organization(new, old.generation):
+            told = self._told(author, action, target, _as_edited(old), _as_edited(new))
+            if self._store.put_organization(new, old.generation, told):
                 extra = {"organization": key, "action": action, "target": target, "by": author.principal.name}
                 log.info("organisation edited", extra={**extra, "generation": new.generation})
-                self._told(author, action, target, _as_edited(old), _as_edited(new))
                 self._wake(key)
                 return new
         raise _too_many(key)
@@ -195,9 +193,10 @@ class Organizations:
         target: str,
         before: Organization | None,
         after: Organization | None,
-    ) -> None:
+    ) -> AuditEntry:
         key = (after or before or Organization(id="")).key
-        self._note(entry(author, self._clock(), key, action, target, changes_of(before, after)))
+        changes, more = changes_of(before, after)
+        return entry(author, self._clock(), key, action, target, changes, more)
 
     def _require_sound(self, organization: Organization) -> None:
         if problems := self._problems(organization):
@@ -208,7 +207,7 @@ class Organizations:
         try:
             return self._store.organization(key)
         except SecretUnreadable:
-            log.warning("replacing an organisation that could not be read", extra={"organization": key})
+            log.warning("changing an organisation that could not be read", extra={"organization": key})
             return None
 
     def delete(self, key: str, force_on: Collection[str] = (), author: Author = HOUSE) -> None:
@@ -224,10 +223,14 @@ class Organizations:
             raise NotFound(f"there is no organisation {key!r}")
         for node in force_on:
             self._store.put_applied(node, key, Organization(id=key, forced=True))
-        if not self._store.delete_organization(key) and not left:
-            raise NotFound(f"there is no organisation {key!r}")
+        told = self._told(
+            author, "deleted", "organisation", self._readable(key) or Organization(id=key), None
+        )
+        if not self._store.delete_organization(key, told):
+            if not left:
+                raise NotFound(f"there is no organisation {key!r}")
+            self._store.put_audit(told)
         log.info("organisation deleted", extra={"organization": key})
-        self._told(author, "deleted", "organisation", Organization(id=key), None)
         self._wake(key)
 
     def get(self, key: str) -> Organization:

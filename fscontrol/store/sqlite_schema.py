@@ -13,6 +13,7 @@ from collections.abc import Callable
 from fscontrol.errors import ConfigurationError
 from fscontrol.store.base import SCHEMA_VERSION
 from fscontrol.store.secrets import Vault, require_one_that_opens
+from fscontrol.store.sqlite_audit import SCHEMA as AUDIT_SCHEMA
 from fscontrol.store.sqlite_keys import SCHEMA as KEYS_SCHEMA
 from fscontrol.store.sqlite_leases import SCHEMA as LEASES_SCHEMA
 from fscontrol.store.sqlite_nodes import SCHEMA as NODES_SCHEMA
@@ -76,5 +77,10 @@ def _seal_fingerprint_key(db: sqlite3.Connection, vault: Vault) -> None:
     db.execute("UPDATE meta SET value = ? WHERE name = 'fingerprint_key'", (sealed,))
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key)
+def _add_audit(db: sqlite3.Connection, _vault: Vault) -> None:
+    for statement in filter(str.strip, AUDIT_SCHEMA.split(";")):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key, _add_audit)
 """Step n makes version n + 1 of version n. None is ever changed once it was released; a new one is added at the end."""
