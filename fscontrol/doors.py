@@ -21,6 +21,7 @@ from fscontrol.http import (
     organizations,
     outbox,
     sync,
+    webhooks,
 )
 from fscontrol.http.auth import Recognise, bridge_key, first_of
 from fscontrol.http.known_keys import KnownKeys
@@ -47,7 +48,8 @@ def http_app(house: Application) -> Flask:
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
         audit.door(store),
-        outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
+        webhooks.door(house.organizations),
+        outbox.door(store, house.outbox.wake, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
     ]
     if house.served:

@@ -22,7 +22,7 @@ HIDDEN = "********"
 MOST_CHANGES = 200
 """Beyond these an entry says how many more there were."""
 _SECRETS = frozenset({"password", "api_bearer_token", "stream_token", "stream_headers", "secret"})
-_OWN_FIELDS = ("name", "channel_limit", "calls_per_second", "media")
+_OWN_FIELDS = ("name", "channel_limit", "calls_per_second", "media", "webhook")
 _LONGEST_TEXT = 200
 _LONGEST_WHOLE = 1_000
 _QUERY = re.compile(r"(\?).+")

@@ -244,7 +244,10 @@ class Organizations:
     def _decided(
         document: SyncDocument, old: Organization | None, now: float, *, force: bool = False
     ) -> Stored:
-        same = old is not None and old.draft is None and same_content(old, document.organization)
+        organization = document.organization
+        if document.keeps_webhook and old is not None:
+            organization = organization.model_copy(update={"webhook": old.webhook})
+        same = old is not None and old.draft is None and same_content(old, organization)
         numbers = next_generation(old, document.generation, same)
         # What was forced once stays so while it says the same: its repetition asks for nothing new.
         forced = force or (old is not None and same and old.forced)
@@ -252,9 +255,9 @@ class Organizations:
             "generation": numbers.generation,
             "pushed_generation": numbers.pushed,
             "forced": forced,
-            "trunk_times": trunk_times(old, document.organization.trunks, now),
+            "trunk_times": trunk_times(old, organization.trunks, now),
         }
-        return Stored(document.organization.model_copy(update=changes), not same)
+        return Stored(organization.model_copy(update=changes), not same)
 
 
 def _too_many(key: str) -> StoreError:

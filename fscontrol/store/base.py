@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from fscontrol.model.audit import AuditEntry
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
-from fscontrol.model.message import OutboxMessage
+from fscontrol.model.message import BACKEND, OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.key_store import KeyStore
 from fscontrol.store.rows import NodeResultRow, Row
@@ -191,8 +191,13 @@ class Store(KeyStore, Protocol):
     def unfinished_calls(self, node: str) -> list[CallRecord]:
         """Records of a node's calls that have not ended."""
 
-    def claim_messages(self, now: float, limit: int, lease_seconds: float) -> list[OutboxMessage]:
-        """The first waiting message of each key that is due, longest due first, at most `limit`.
+    def destinations_due(self, now: float) -> list[str]:
+        """The destinations other than the backend that have a message which is due."""
+
+    def claim_messages(
+        self, now: float, limit: int, lease_seconds: float, destination: str = BACKEND
+    ) -> list[OutboxMessage]:
+        """A destination's first waiting message of each key that is due, longest due first, at most `limit`.
 
         Their keys are the caller's for `lease_seconds`, or until it says what became of the message.
         """
@@ -204,7 +209,7 @@ class Store(KeyStore, Protocol):
         """Count the attempt; its key waits until `next_attempt_at`. Nothing happens if it was delivered meanwhile."""
 
     def message_dead(self, message: OutboxMessage, error: str) -> None:
-        """Move it to the dead letters, bounded, oldest dropped; the next of its key may go."""
+        """Move it to the dead letters, the backend's and webhooks' each bounded, oldest dropped; its next may go."""
 
     def dead_letters(self, skip: int, limit: int) -> tuple[list[OutboxMessage], int]:
         """Dead letters, newest first, and how many there are."""

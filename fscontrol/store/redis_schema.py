@@ -85,7 +85,7 @@ def _seal_fingerprint_key(client: redis.Redis, key: Key, vault: Vault) -> Comman
 
 
 def _nothing(_client: redis.Redis, _key: Key, _vault: Vault) -> Commands:
-    """Version 3 has an audit trail, of which version 2 has nothing; only version 2 must not read what it would miss."""
+    """Version 3 has an audit trail and webhooks' messages, of which version 2 has none and would lose them."""
     return []
 
 

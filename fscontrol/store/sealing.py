@@ -21,6 +21,8 @@ def seal_organization(organization: Organization, vault: Vault) -> str:
     """The organisation as one encrypted document: no credential lies readable in the store."""
     document = organization.model_dump(mode="json", by_alias=True)
     document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
+    if organization.webhook is not None:
+        document["webhook"]["secret"] = organization.webhook.secret.get_secret_value()
     _show_secrets(organization.trunks, document["trunks"])
     if organization.draft is not None:
         _show_secrets(organization.draft.trunks, document["draft"]["trunks"])

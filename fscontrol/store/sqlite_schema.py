@@ -17,6 +17,7 @@ from fscontrol.store.sqlite_audit import SCHEMA as AUDIT_SCHEMA
 from fscontrol.store.sqlite_keys import SCHEMA as KEYS_SCHEMA
 from fscontrol.store.sqlite_leases import SCHEMA as LEASES_SCHEMA
 from fscontrol.store.sqlite_nodes import SCHEMA as NODES_SCHEMA
+from fscontrol.store.sqlite_outbox import BY_DESTINATION
 from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
 
 Migration = Callable[[sqlite3.Connection, Vault], None]
@@ -61,7 +62,9 @@ def migrate(db: sqlite3.Connection, vault: Vault, name: str) -> None:
 def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
     for statement in filter(
         str.strip,
-        (_TABLES + _INDEXES + NODES_SCHEMA + LEASES_SCHEMA + OUTBOX_SCHEMA + KEYS_SCHEMA).split(";"),
+        (
+            _TABLES + _INDEXES + NODES_SCHEMA + LEASES_SCHEMA + OUTBOX_SCHEMA + KEYS_SCHEMA + AUDIT_SCHEMA
+        ).split(";"),
     ):
         db.execute(statement)
 
@@ -77,10 +80,12 @@ def _seal_fingerprint_key(db: sqlite3.Connection, vault: Vault) -> None:
     db.execute("UPDATE meta SET value = ? WHERE name = 'fingerprint_key'", (sealed,))
 
 
-def _add_audit(db: sqlite3.Connection, _vault: Vault) -> None:
-    for statement in filter(str.strip, AUDIT_SCHEMA.split(";")):
+def _add_destinations(db: sqlite3.Connection, vault: Vault) -> None:
+    """Version 2 had no audit trail, and the backend was the only destination of its outbox."""
+    _create_tables(db, vault)
+    for statement in filter(str.strip, BY_DESTINATION.split(";")):
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key, _add_audit)
+MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key, _add_destinations)
 """Step n makes version n + 1 of version n. None is ever changed once it was released; a new one is added at the end."""

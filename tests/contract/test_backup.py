@@ -577,9 +577,9 @@ def version_1_database(path: Path, like: Path) -> None:
         "node_results",
         "calls",
         "outbox",
-        "outbox_turns",
     ):
         db.execute(f"INSERT INTO {table} SELECT * FROM newer.{table}")  # noqa: S608
+    db.execute("INSERT INTO outbox_turns SELECT key, due_at FROM newer.outbox_turns")
     db.execute("INSERT INTO meta SELECT * FROM newer.meta WHERE name <> 'fingerprint_key'")
     db.execute("INSERT INTO meta VALUES ('fingerprint_key', ?)", (OLD_KEY,))
     db.commit()
