@@ -27,7 +27,7 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
 
     @routes.get("/api/outbox")
     @operation(
-        "What the backend and webhooks were not told",
+        "What nobody was told yet",
         everywhere=True,
         tag="outbox",
         query=body.PAGE,

@@ -1,4 +1,4 @@
-"""`GET|PUT|DELETE /api/organizations/{id}/webhook`: where an organisation hears of its calls. The secret is write-only."""
+"""`/api/organizations/{id}/webhook`: where an organisation hears of its calls. Its secret goes in and never out."""
 
 from __future__ import annotations
 

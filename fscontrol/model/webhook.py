@@ -37,14 +37,14 @@ def _long_enough(value: SecretStr) -> SecretStr:
 
 
 def _each_once(value: tuple[WebhookEvent, ...]) -> tuple[WebhookEvent, ...]:
+    if not value:
+        raise ValueError("must name at least one")
     return tuple(event for event in WebhookEvent if event in value)
 
 
 class Webhook(FrozenModel):
     """One organisation's. Without a secret its messages are not signed."""
 
-    url: Annotated[WebUrl, AfterValidator(_there)]
+    url: Annotated[WebUrl, AfterValidator(_there)] = Field(repr=False)  # its query may hold a key
     secret: Annotated[BearerToken, AfterValidator(_long_enough)] = SecretStr("")
-    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1), AfterValidator(_each_once)] = tuple(
-        WebhookEvent
-    )
+    events: Annotated[tuple[WebhookEvent, ...], AfterValidator(_each_once)] = tuple(WebhookEvent)
