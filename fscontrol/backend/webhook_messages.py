@@ -101,8 +101,7 @@ def ended_reason(record: CallRecord) -> str:
     """Why it ended: our own reason where we refused or ended it, else who did."""
     if record.reason:
         return record.reason.replace("_", "-")
-    done = {step.step for step in record.steps}
-    if record.status is CallStatus.COMPLETED and "terminate" in done:
+    if record.status is CallStatus.COMPLETED and record.hung_up_here:
         return "assistant-ended-call"
     return _BY_STATUS.get(record.status, "call-failed")
 

@@ -185,6 +185,7 @@ class CallBook:
             if sip_status.isdigit()
             else sip_status_of_ending(cause, answered=answered),
             "duration_seconds": int(billed) if billed.isdigit() else None,
+            "hung_up_here": event.variable("sip_hangup_disposition") == "send_bye",
             "mos": mos_of(event),
             "rtp": rtp_figures(event),
             "media": media or record.media,

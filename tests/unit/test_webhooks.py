@@ -91,7 +91,7 @@ def test_the_report_follows_the_last_status_and_has_the_published_form() -> None
     ("changes", "reason"),
     [
         ({}, "customer-ended-call"),
-        ({"steps": (step("terminate", "ended"),)}, "assistant-ended-call"),
+        ({"hung_up_here": True}, "assistant-ended-call"),
         ({"status": CallStatus.CANCELED}, "customer-ended-call"),
         ({"status": CallStatus.BUSY}, "customer-busy"),
         ({"status": CallStatus.NO_ANSWER}, "customer-did-not-answer"),
