@@ -95,6 +95,6 @@ def _in_words(counts: dict[str, int]) -> str:
         "message": "message(s) waiting",
         "dead_letter": "dead letter(s)",
         "api_key": "API key(s)",
-        "audit": "audit entries",
+        "audit": "in the audit trail",
     }
     return ", ".join(f"{counts.get(kind, 0)} {word}" for kind, word in kinds.items())
