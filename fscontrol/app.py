@@ -134,7 +134,7 @@ class Application:
         at_once = settings.apply_edits == "at_once"
         self.trunks = Trunks(self.organizations, self.store.fingerprint_key(), at_once=at_once)
         self.numbers = Numbers(self.organizations, self.trunks)
-        self.keys = ApiKeys(self.store)
+        self.keys = ApiKeys(self.store, note=self.store.put_audit)
         inbound = InboundCalls(
             self.ways,
             self.limits,

@@ -175,10 +175,11 @@ class Organizations:
         """
         document = parse({"organization_id": organization_id, "trunks": [], "phone_numbers": []})
         new = document.organization.model_copy(update={"generation": 1, "edited": True})
-        if not self._store.put_organization(new, None):
+        if not self._store.put_organization(
+            new, None, self._told(author, "created", "organisation", None, new)
+        ):
             return False
         log.info("organisation made", extra={"organization": new.key, "by": author.principal.name})
-        self._told(author, "created", "organisation", None, new)
         self._wake(new.key)
         return True
 

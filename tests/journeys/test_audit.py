@@ -60,17 +60,40 @@ def test_what_commands_do(tmp_path: Path) -> None:
     with bridge.running("stand-in", tmp_path) as running:
         running.sync({"organization_id": 7})
     settings = {"FSCONTROL_STORE_URL": f"sqlite:///{tmp_path}/fscontrol.db"}
+    made = run(
+        "keys",
+        "create",
+        "--role",
+        "viewer",
+        "--organization",
+        "8",
+        "--name",
+        "wall",
+        cwd=tmp_path,
+        **settings,
+    )
+    key = made.stdout.strip()
+    assert run("keys", "revoke", key, cwd=tmp_path, **settings).returncode == 0
     assert run("backup", "file", cwd=tmp_path, **settings).returncode == 0
     restored = run("restore", "file", "--replace", "--yes", cwd=tmp_path, **settings)
     assert restored.returncode == 0, restored.stderr
-    assert "1 in the audit trail" in restored.stdout
+    assert "4 in the audit trail" in restored.stdout
     keys = tmp_path / "fscontrol.key"
     keys.write_text(f"{new_key()}\n{keys.read_text()}")
     assert run("secrets-rotate", cwd=tmp_path, **settings).returncode == 0
     with bridge.running("stand-in", tmp_path) as running:
         items = running.ask("GET", "/api/audit")[1]["items"]
-        assert [item["action"] for item in items] == ["rotated", "restored", "pushed"]
-        assert {item["who"] for item in items[:2]} == {f"command of {getpass.getuser()}"}
+        assert [item["action"] for item in items] == [
+            "rotated",
+            "restored",
+            "revoked",
+            "created",
+            "created",
+            "pushed",
+        ]
+        assert [item["organization"] for item in items] == [None, None, "8", "8", "8", "7"]
+        assert key not in str(items)
+        assert {item["who"] for item in items[:5]} == {f"command of {getpass.getuser()}"}
 
 
 def test_an_address_that_is_none_is_no_trusted_proxy() -> None:
