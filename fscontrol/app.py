@@ -10,14 +10,9 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
 
 import gevent
 
-from fscontrol.backend import messages
-from fscontrol.backend.client import BackendClient
-from fscontrol.backend.outbox import Outbox
-from fscontrol.calls.announcing import Announcer
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.controls import make_controls
 from fscontrol.calls.draining import Draining
@@ -29,6 +24,7 @@ from fscontrol.calls.inbound import InboundCalls, Prewarm
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.sources import TrunkSources
+from fscontrol.calls.telling import make_telling
 from fscontrol.doors import http_app
 from fscontrol.errors import ConfigurationError
 from fscontrol.esl.call_socket import CallSocketServer
@@ -48,6 +44,7 @@ from fscontrol.provisioning.media_rules import MediaRules
 from fscontrol.provisioning.numbers import Numbers
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.trunks import Trunks
+from fscontrol.provisioning.webhook_rules import webhook_rules
 from fscontrol.settings import Settings
 from fscontrol.sofia import served
 from fscontrol.sofia.acl import CallerWall
@@ -55,34 +52,12 @@ from fscontrol.sofia.reconcile import make_fleet, make_reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.removed_nodes import keep_forgetting
 from fscontrol.sofia.tree import PROFILE
-from fscontrol.store.base import Store
 from fscontrol.store.opening import open_store
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 from fscontrol.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-
-def make_backend(settings: Settings) -> BackendClient | None:
-    """The backend's client; None when no backend is set, and then nothing is queued for it either."""
-    if not settings.backend_url:
-        return None
-    return BackendClient(settings.backend_url, settings.backend_key, settings.backend_secret)
-
-
-def make_outbox(
-    settings: Settings, store: Store, backend: BackendClient, random_number: Callable[[], float]
-) -> Outbox:
-    """The outbox to that backend."""
-    return Outbox(
-        store,
-        backend,
-        clock=time.time,
-        random=random_number,
-        deadline_seconds=settings.backend_timeout_seconds,
-        max_age_seconds=settings.outbox_max_age_seconds,
-    )
 
 
 class Application:
@@ -120,15 +95,14 @@ class Application:
         self.limits = Limits(time.monotonic)
         self.draining = Draining(self.store)
         self.ways = WayFinder(self.store, self.sources, self.draining.__contains__)
-        self.backend = make_backend(settings)
-        self.outbox = make_outbox(settings, self.store, self.backend, rng.random) if self.backend else None
-        announcer = Announcer(messages.incoming, messages.status, self.outbox.wake) if self.outbox else None
+        self.telling = make_telling(settings, self.store, rng.random)
+        self.backend, self.outbox = self.telling.backend, self.telling.outbox
         self.metrics = Metrics()
         self.figures = InboundFigures(time.monotonic)
         self.book = CallBook(
             self.store,
             self.limits,
-            announcer,
+            self.telling.announcer,
             time.time,
             mask=settings.mask_numbers,
             ended=self._call_ended,
@@ -166,15 +140,21 @@ class Application:
         )
         self.elsewhere = Elsewhere(self.store, self.name, self._organization_changed)
         addresses = AddressRules.of(settings.gateway_networks)
+        webhooks = webhook_rules(allow_private=settings.allow_private_urls)
         self.organizations = Organizations(
             self.store,
             self._organization_taken,
-            lambda found: [*trunk_rules.problems(found), *addresses.problems(found), *rules.problems(found)],
+            lambda found: [
+                *trunk_rules.problems(found),
+                *addresses.problems(found),
+                *rules.problems(found),
+                *webhooks(found),
+            ],
         )
         at_once = settings.apply_edits == "at_once"
         self.trunks = Trunks(self.organizations, self.store.fingerprint_key(), at_once=at_once)
         self.numbers = Numbers(self.organizations, self.trunks)
-        self.keys = ApiKeys(self.store)
+        self.keys = ApiKeys(self.store, note=self.store.put_audit)
         inbound = InboundCalls(
             self.ways,
             self.limits,
@@ -210,8 +190,7 @@ class Application:
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
         self.sources.start()
-        if self.outbox:
-            self.outbox.start()
+        self.outbox.start()
         self.draining.start()
         self.book.start()
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
@@ -251,17 +230,11 @@ class Application:
         self.sources.stop()
         self.draining.stop()
         self.book.stop()
-        if self.outbox:
-            self.outbox.stop()  # after the book, which may have had something to tell
+        self.outbox.stop()  # after the book, which may have had something to tell
         if self.backend:
             self.backend.close()
         self.store.close()
         log.info("stopped")
-
-    def wake_outbox(self) -> None:
-        """Something was queued for the backend."""
-        if self.outbox:
-            self.outbox.wake()
 
     def _call_ended(self, record: CallRecord) -> None:
         self.metrics.call_ended(record)
@@ -277,6 +250,7 @@ class Application:
         self._organization_changed(key)
 
     def _organization_changed(self, key: str) -> None:
+        self.telling.webhooks.forget(key)
         self.sources.refresh(key)
         self.reconciler.wake(key)
 

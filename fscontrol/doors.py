@@ -11,6 +11,7 @@ from flask import Flask
 
 from fscontrol.http import (
     api_keys,
+    audit,
     control,
     documentation,
     explain,
@@ -25,6 +26,7 @@ from fscontrol.http import (
     sip_trunks,
     sync,
     trunk_rpc,
+    webhooks,
 )
 from fscontrol.http.auth import Recognise, bridge_key, first_of
 from fscontrol.http.known_keys import KnownKeys
@@ -52,11 +54,13 @@ def http_app(house: Application) -> Flask:
         observe.door(store, house.book, house.nodes, house.metrics),
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
-        control.door(house.book, house.controls.control, house.controls.transfer),
+        control.door(store, house.book, house.controls.control, house.controls.transfer),
         sip_trunks.door(house.trunks),
         phone_numbers.door(house.numbers),
         documentation.door(),
-        outbox.door(store, house.wake_outbox, mask=settings.mask_numbers),
+        audit.door(store),
+        webhooks.door(house.organizations),
+        outbox.door(store, house.outbox.wake, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
         trunk_rpc.door(house.trunks, house.figures, binding),
         livekit.door(house.trunks, house.numbers),
@@ -65,6 +69,6 @@ def http_app(house: Application) -> Flask:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
     limits = RateLimits(Allowed.by(settings))
     recognise = limits.guarded(first_of(*ways))
-    app = make_app(doors, recognise, settings.max_body_bytes)
+    app = make_app(doors, recognise, settings.max_body_bytes, settings.trusted_proxies)
     limits.install(app)
     return app

@@ -506,6 +506,20 @@ class Settings(BaseModel):
         le=3650,
         description="Days that call records are kept.",
     )
+    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_networks)] = (
+        Field(
+            (),
+            alias="FSCONTROL_TRUSTED_PROXIES",
+            description="CIDRs of the proxies before FSCONTROL_HTTP whose X-Forwarded-For is believed; empty: none.",
+        )
+    )
+    audit_days: int = Field(
+        365,
+        alias="FSCONTROL_AUDIT_DAYS",
+        ge=1,
+        le=3650,
+        description="Days that the audit trail is kept, and at most 100,000 entries of it.",
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", alias="FSCONTROL_LOG_FORMAT", description="auto: text on a terminal, JSON otherwise."
     )

@@ -1,8 +1,8 @@
-"""The outbox: what the backend must hear reaches it, at least once, in order for each call.
+"""The outbox: what the backend and webhooks must hear reaches them, at least once, in order for each call and each.
 
 Owns: taking messages from the store, trying them, and saying what became of each. Refuses: to hold up a call; who has
-something to tell puts it in the store and calls `wake`. A message stays in the store until the backend took it, so
-that a crash at any moment repeats one and loses none.
+something to tell puts it in the store and calls `wake`. A message stays in the store until it was taken, so that a
+crash at any moment repeats one and loses none. The backend has workers of its own; webhooks share theirs, by lanes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event as Signal
 from gevent.pool import Pool
 
+from fscontrol.backend.lanes import Lanes
 from fscontrol.backend.retries import FIRST_DELAY_SECONDS, Outcome, next_attempt, outcome
 from fscontrol.errors import BackendError, BackendRefused, StoreError
 from fscontrol.model.message import OutboxMessage
@@ -24,6 +25,7 @@ from fscontrol.telemetry.greenlets import spawn
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
+"""Tries at once of the backend, and twice as many of webhooks."""
 POLL_SECONDS = 1.0
 _LEASE_MARGIN_SECONDS = 10.0
 """Longer than a try may last, so that nobody takes a message that is still on its way."""
@@ -36,13 +38,23 @@ class Sender(Protocol):
         """Raises `BackendError` unless the backend took it."""
 
 
+class WebhookSender(Protocol):
+    """What sends one message to a webhook: `Webhooks`."""
+
+    def post(
+        self, destination: str, path: str, body: bytes, idempotency_key: str, deadline_seconds: float
+    ) -> object:
+        """Raises `BackendError` unless the webhook took it."""
+
+
 class Outbox:
-    """The workers. Several control planes may run theirs on one store."""
+    """The workers. Several control planes may run theirs on one store. What nobody can send waits."""
 
     def __init__(
         self,
         store: Store,
-        backend: Sender,
+        backend: Sender | None,
+        webhooks: WebhookSender | None = None,
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
@@ -55,6 +67,7 @@ class Outbox:
     ) -> None:
         self._store = store
         self._backend = backend
+        self._webhooks = webhooks
         self._clock = clock
         self._random = random
         self._deadline_seconds = deadline_seconds
@@ -63,6 +76,8 @@ class Outbox:
         self._lease_seconds = lease_seconds or deadline_seconds + _LEASE_MARGIN_SECONDS
         self._first_delay_seconds = first_delay_seconds
         self._trying = Pool(concurrency)
+        self._trying_webhooks = Pool(2 * concurrency)
+        self._lanes = Lanes(random, first_delay_seconds)
         self._woken = Signal()
         self._is_stopping = False
         self._is_answering = True
@@ -84,30 +99,59 @@ class Outbox:
             self._greenlet.join(timeout=seconds)
             self._greenlet.kill()
         self._trying.kill()
+        self._trying_webhooks.kill()
 
     def _run(self) -> None:
         while True:
             self._woken.clear()
-            claimed = self._claim()
-            for message in claimed:
-                trying = self._trying.spawn(self._try, message)
-                # Linked after the pool's own link: when this wakes us, the place is free.
-                trying.rawlink(lambda _: self.wake())
-            if self._is_stopping and not claimed and not len(self._trying):
+            try:
+                claimed = self._claim_for_backend() + self._claim_for_webhooks()
+            except StoreError as error:
+                log.error("the outbox cannot be read", extra={"reason": str(error)})
+                claimed = 0
+            if self._is_stopping and not claimed and not len(self._trying) + len(self._trying_webhooks):
                 return
             # A try that ends wakes us, too: its key may have a next message.
             self._woken.wait(timeout=self._poll_seconds)
 
-    def _claim(self) -> list[OutboxMessage]:
+    def _claim_for_backend(self) -> int:
         free = self._trying.free_count()
+        if self._backend is None or not free:
+            return 0
+        claimed = self._store.claim_messages(self._clock(), free, self._lease_seconds)
+        for message in claimed:
+            # Linked after the pool's own link: when this wakes us, the place is free.
+            self._trying.spawn(self._try, message).rawlink(lambda _: self.wake())
+        return len(claimed)
+
+    def _claim_for_webhooks(self) -> int:
+        if self._webhooks is None:
+            return 0
+        count, now = 0, self._clock()
+        for destination, room in self._lanes.open(self._store.destinations_due(now), now):
+            if not (free := self._trying_webhooks.free_count()):
+                break
+            claimed = self._store.claim_messages(now, min(room, free), self._lease_seconds, destination)
+            for message in claimed:
+                self._lanes.began(destination)
+                self._trying_webhooks.spawn(self._try_webhook, message).rawlink(lambda _: self.wake())
+            count += len(claimed)
+        return count
+
+    def _try_webhook(self, message: OutboxMessage) -> None:
         try:
-            return self._store.claim_messages(self._clock(), free, self._lease_seconds) if free else []
-        except StoreError as error:
-            log.error("the outbox cannot be read", extra={"reason": str(error)})
-            return []
+            self._try(message)
+        finally:
+            self._lanes.ended(message.destination)
 
     def _try(self, message: OutboxMessage) -> None:
         try:
+            if self._is_too_late(message):
+                log.error("a message is dead", extra={**_named(message), "reason": "its webhook is silent"})
+                self._store.message_dead(
+                    message, f"too old, and its webhook has been silent: {message.last_error}"
+                )
+                return
             status, why = self._send(message)
             self._settle(message, status, why)
         except StoreError as error:
@@ -118,10 +162,12 @@ class Outbox:
 
     def _send(self, message: OutboxMessage) -> tuple[int | None, str]:
         """The status answered (None: no answer) and, for a failure, why."""
+        told = (message.path, message.body.encode(), message.idempotency_key, self._deadline_seconds)
         try:
-            self._backend.post(
-                message.path, message.body.encode(), message.idempotency_key, self._deadline_seconds
-            )
+            if message.destination and self._webhooks is not None:
+                self._webhooks.post(message.destination, *told)
+            elif self._backend is not None:
+                self._backend.post(*told)
         except BackendRefused as error:
             return error.status, str(error)
         except BackendError as error:
@@ -131,7 +177,7 @@ class Outbox:
     def _settle(self, message: OutboxMessage, status: int | None, why: str) -> None:
         now = self._clock()
         attempts = message.attempts + 1
-        self._note_answering(status is not None, why)
+        self._note_answering(message, status is not None, why)
         match outcome(status, attempts, now - message.created_at, self._max_age_seconds):
             case Outcome.DELIVERED:
                 self._store.message_delivered(message)
@@ -143,9 +189,18 @@ class Outbox:
                 log.error("a message is dead", extra={**_named(message), "attempts": attempts, "reason": why})
                 self._store.message_dead(message, why)
 
-    def _note_answering(self, is_answering: bool, why: str) -> None:
+    def _is_too_late(self, message: OutboxMessage) -> bool:
+        """Whether to give up without a try: what waits for a dead webhook must not pile up faster than it is tried."""
+        is_old = self._clock() - message.created_at >= self._max_age_seconds
+        return bool(message.destination) and is_old and self._lanes.is_hopeless(message.destination)
+
+    def _note_answering(self, message: OutboxMessage, is_answering: bool, why: str) -> None:
         """One line when it falls silent and one when it is back, not one for every try of a night."""
-        if is_answering != self._is_answering:
+        if message.destination:
+            if self._lanes.heard(message.destination, self._clock(), answered=is_answering):
+                told = {"destination": message.destination, "reason": why}
+                log.warning(f"a webhook {'answers again' if is_answering else 'does not answer'}", extra=told)
+        elif is_answering != self._is_answering:
             self._is_answering = is_answering
             if is_answering:
                 log.warning("the backend answers again")
@@ -154,4 +209,5 @@ class Outbox:
 
 
 def _named(message: OutboxMessage) -> dict[str, object]:
-    return {"call_sid": message.key, "sequence": message.sequence, "path": message.path}
+    named = {"call_sid": message.call_sid, "sequence": message.sequence, "path": message.path}
+    return {**named, "destination": message.destination} if message.destination else named

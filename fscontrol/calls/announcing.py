@@ -1,8 +1,8 @@
-"""What the backend is to hear of a change in the book, and who makes the messages."""
+"""Who is to hear of a change in the book, and who makes the messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 
@@ -11,17 +11,35 @@ from fscontrol.model.message import OutboxMessage
 
 
 class Tell(Flag):
-    """What the backend is to hear about a change of a record."""
+    """What is to be heard about a change of a record."""
 
     NOTHING = 0
     INCOMING = auto()
     STATUS = auto()
 
 
+Maker = Callable[[CallRecord, float], OutboxMessage]
+
+
 @dataclass(frozen=True, slots=True)
 class Announcer:
-    """Makes the backend's messages; `wake` is called once they are stored."""
+    """Makes the messages; `wake` is called once they are stored. `incoming` and `status` None: there is no backend."""
 
-    incoming: Callable[[CallRecord, float], OutboxMessage]
-    status: Callable[[CallRecord, float], OutboxMessage]
+    incoming: Maker | None
+    status: Maker | None
     wake: Callable[[], None]
+    webhooks: Callable[[CallRecord, float], Sequence[OutboxMessage]] = lambda _record, _now: ()
+
+    def announce(self, record: CallRecord, tell: Tell, now: float) -> tuple[CallRecord, list[OutboxMessage]]:
+        """The messages about a record's newest state, and the record that counts them."""
+        messages: list[OutboxMessage] = []
+        numbered = record
+        for wanted, make in ((Tell.INCOMING, self.incoming), (Tell.STATUS, self.status)):
+            if wanted in tell and make is not None:
+                messages.append(make(numbered, now))
+                numbered = numbered.model_copy(update={"sequence": messages[-1].sequence})
+        if Tell.STATUS in tell:
+            # Numbered for themselves, from where the record stood: their key is another.
+            messages += self.webhooks(record, now)
+        counted = max((message.sequence for message in messages), default=record.sequence)
+        return record.model_copy(update={"sequence": counted}), messages

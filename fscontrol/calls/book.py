@@ -1,4 +1,4 @@
-"""The book of calls: every record from the first decision to the end, and what the backend is to hear of it.
+"""The book of calls: every record from the first decision to the end, and what others are to hear of it.
 
 Owns: records of calls in progress; writing a record and its messages together; closing calls by events or by a
 snapshot; giving back the places of calls that ended. Refuses: to lose a record because the store fails for a while; it
@@ -20,6 +20,7 @@ from fscontrol.calls.channel_state import channel_uuids
 from fscontrol.calls.endings import epoch_seconds, sip_status_of_ending, status_of_ending
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.masking import masked
+from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
 from fscontrol.errors import NotFound, StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CallRecord, CallStatus, MediaFigures
@@ -37,7 +38,7 @@ CALL_SID_VARIABLE = "fscontrol_call_sid"
 
 
 class CallBook:
-    """Records in progress by call_sid. `announcer` None: no backend to tell. `ended` hears of each end once."""
+    """Records in progress by call_sid. `announcer` None: nobody to tell. `ended` hears of each end once."""
 
     def __init__(
         self,
@@ -81,13 +82,7 @@ class CallBook:
         """Keep the newest state of a call, durably, with the messages about it; returns it as kept."""
         messages: list[OutboxMessage] = []
         if self._announcer is not None:
-            for wanted, make in (
-                (Tell.INCOMING, self._announcer.incoming),
-                (Tell.STATUS, self._announcer.status),
-            ):
-                if wanted in tell:
-                    messages.append(make(record, self._clock()))
-                    record = record.model_copy(update={"sequence": messages[-1].sequence})
+            record, messages = self._announcer.announce(record, tell, self._clock())
         if record.status.is_final:
             self._active.pop(record.call_sid, None)
             self._limits.release(record.call_sid)
@@ -170,6 +165,9 @@ class CallBook:
             return
         if record.status.is_final:
             return
+        if numbers := event.variable(NUMBERS_VARIABLE):
+            # Taken from a store that has them masked: who is told of the end gets them whole all the same.
+            record = record.model_copy(update=numbers_of(numbers))
         said = event.find("Caller-Channel-Answered-Time")
         answered_at = record.answered_at if said is None else epoch_seconds(said)
         if record.answered_at is not None and answered_at is None:
@@ -189,6 +187,7 @@ class CallBook:
             if sip_status.isdigit()
             else sip_status_of_ending(cause, answered=answered),
             "duration_seconds": int(billed) if billed.isdigit() else None,
+            "hung_up_here": event.variable("sip_hangup_disposition") == "send_bye",
             "mos": mos_of(event),
             "rtp": rtp_figures(event),
             "media": media or record.media,

@@ -22,6 +22,7 @@ _COMMANDS = {
     "explain": "fscontrol.cli.explain",
     "outbox": "fscontrol.cli.outbox",
     "outbox-resend": "fscontrol.cli.outbox",
+    "audit": "fscontrol.cli.audit",
     "assistant-echo": "fscontrol.cli.assistant_echo",
     "doctor": "fscontrol.cli.doctor",
     "keys": "fscontrol.cli.keys",

@@ -50,6 +50,8 @@ def restore(file: Path, replace: bool, yes: bool) -> None:
     FILE is read to its end and checked before anything is written: whole, unaltered, of a version known, sealed with a
     key that is given.
     """
+    from fscontrol.cli.audit import operator
+    from fscontrol.model.audit import entry
     from fscontrol.store.backup import check_backup, read_backup
     from fscontrol.store.opening import open_settings_vault, open_store
 
@@ -70,6 +72,7 @@ def restore(file: Path, replace: bool, yes: bool) -> None:
                 click.confirm(f"Replace everything in the store by the backup of {made}?", abort=True)
         with Console(stderr=True).status("restoring"):
             store.load(read_backup(file, vault), replace=replace)
+        store.put_audit(entry(operator(), time.time(), None, "restored", f"the backup of {made}"))
     finally:
         store.close()
     click.echo(f"restored the backup of {made}: {_in_words(summary.counts)}")
@@ -92,5 +95,6 @@ def _in_words(counts: dict[str, int]) -> str:
         "message": "message(s) waiting",
         "dead_letter": "dead letter(s)",
         "api_key": "API key(s)",
+        "audit": "in the audit trail",
     }
     return ", ".join(f"{counts.get(kind, 0)} {word}" for kind, word in kinds.items())

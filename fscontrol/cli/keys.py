@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fscontrol import settings as configuration
+from fscontrol.cli.audit import operator
 from fscontrol.errors import InvalidDocument, StoreError
 from fscontrol.model.access import Role
 from fscontrol.model.api_key import ApiKey
@@ -66,7 +67,7 @@ def create(name: str, role: str, organization: str | None, expires: float | None
     name = _checked(name)
     with _opened(must_exist=False) as (store, service), _in_words():
         made_one = organization is not None and _ensure(store, organization)
-        made = service.create(name, Role(role), organization, HOUSE, expires)
+        made = service.create(name, Role(role), organization, operator(), expires)
     if made_one:
         click.echo(f"organisation {organization} was not there; it was made, empty", err=True)
     if as_json:
@@ -96,7 +97,7 @@ def revoke(key: str) -> None:
     """Take a key back, by its id, by its prefix, or by the whole key. Every control plane refuses it in 5 seconds."""
     with _opened() as (_store, service), _in_words():
         before = service.find(key, HOUSE.principal)
-        revoked = service.revoke(before.id, HOUSE)
+        revoked = service.revoke(before.id, operator())
     already = " already" if before.revoked_at is not None else ""
     click.echo(f"{revoked.prefix}… ({revoked.name}) is revoked{already}")
 
@@ -158,7 +159,7 @@ def _ensure(store: Store, organization: str) -> bool:
 
     is_number = organization.isascii() and organization.isdigit() and str(int(organization)) == organization
     organizations = Organizations(store, lambda key: store.note_change(key, "fscontrol keys"))
-    return organizations.ensure(int(organization) if is_number else organization)
+    return organizations.ensure(int(organization) if is_number else organization, operator())
 
 
 @contextlib.contextmanager
@@ -172,7 +173,7 @@ def _opened(*, must_exist: bool = True) -> Iterator[tuple[Store, ApiKeys]]:
         raise StoreError(f"there is no database {path}; is FSCONTROL_STORE_URL right?")
     store = open_store(settings)
     try:
-        yield store, ApiKeys(store)
+        yield store, ApiKeys(store, note=store.put_audit)
     finally:
         store.close()
 

@@ -1,4 +1,4 @@
-"""`fscontrol outbox`, `fscontrol outbox-resend`: what the backend has not been told."""
+"""`fscontrol outbox`, `fscontrol outbox-resend`: what the backend and webhooks have not been told."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fscontrol.cli.api import ControlPlane
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, help="How many dead letters.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
 def outbox(limit: int, as_json: bool) -> None:
-    """Show how much waits for the backend, and the dead letters: what it refused or never took."""
+    """Show how much waits for the backend and for webhooks, and the dead letters: what they refused or never took."""
     answer = ControlPlane(configuration.load()).get("/api/outbox", limit=limit)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -37,11 +37,12 @@ def outbox(limit: int, as_json: bool) -> None:
 def dead_letter_table(letters: Iterable[Mapping[str, Any]]) -> Table:
     """Dead letters, newest first."""
     table = Table(title="Dead letters", title_justify="left")
-    for column in ("call_sid", "no.", "path", "created", "attempts", "last error", "body"):
+    for column in ("call_sid", "no.", "to", "path", "created", "attempts", "last error", "body"):
         table.add_column(column, overflow="fold")
     for letter in letters:
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter["created_at"]))
-        row = (letter["key"], letter["sequence"], letter["path"], created, letter["attempts"])
+        to = letter["destination"] or "backend"
+        row = (letter["call_sid"], letter["sequence"], to, letter["path"], created, letter["attempts"])
         shown = (*row, letter["last_error"], letter["body"])
         table.add_row(*(escape(str(value)) for value in shown))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +31,8 @@ def secrets_rotate() -> None:
     Every `serve` must know the new key before: set it, restart them, then run this. Exit code 1 when something did not
     open with any key given; it stays as it is.
     """
+    from fscontrol.cli.audit import operator
+    from fscontrol.model.audit import entry
     from fscontrol.store.opening import open_store
 
     store = open_store(configuration.load())
@@ -43,6 +46,7 @@ def secrets_rotate() -> None:
                 unreadable.append(key)
         fingerprint_key = store.reseal_fingerprint_key()
         applied, applied_unreadable = _reseal_applied(store)
+        store.put_audit(entry(operator(), time.time(), None, "rotated", "the key of the store"))
     finally:
         store.close()
     already = len(keys) - resealed - len(unreadable)

@@ -22,10 +22,12 @@ from fscontrol.errors import CallOver, InvalidDocument, MalformedBody, Problem, 
 from fscontrol.esl import call_commands
 from fscontrol.http import body
 from fscontrol.http.answers import Acted, Said
+from fscontrol.http.audit import note
 from fscontrol.http.auth import require_sight
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.model.inbound_rule import WebUrl
+from fscontrol.store.base import Store
 
 Cause = Literal[
     "NORMAL_CLEARING",
@@ -159,7 +161,7 @@ _SUMMARIES = {
 _B = TypeVar("_B", bound=_Body)
 
 
-def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Blueprint:
+def door(store: Store, book: CallBook, control: CallControl, transfer: CallTransfer) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("control", __name__)
 
@@ -174,8 +176,12 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
         )
         def view(call_sid: str) -> Response:
             asked = _read(kind)
-            require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
-            return _answer(call_sid, run(call_sid, asked))
+            owner = book.get(call_sid).organization_key
+            require_sight(owner, f"call {call_sid!r}")
+            outcome = run(call_sid, asked)
+            if not outcome.already:
+                note(store, name, f"call {call_sid}", owner)
+            return _answer(call_sid, outcome)
 
         routes.add_url_rule(f"/api/calls/<call_sid>/{name}", name, view, methods=["POST"])
 
@@ -200,7 +206,8 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
         names_organization=False,
     )
     def terminate_v1(call_sid: str) -> Response:
-        require_sight(book.get(call_sid).organization_key, f"call {call_sid!r}")
+        owner = book.get(call_sid).organization_key
+        require_sight(owner, f"call {call_sid!r}")
         # The backend's own contract (CONTRACTS.md §5): what is not going on is a bad request, however it ended.
         try:
             outcome = control.terminate(call_sid)
@@ -208,6 +215,7 @@ def door(book: CallBook, control: CallControl, transfer: CallTransfer) -> Bluepr
             raise MalformedBody(str(error)) from None
         if outcome.already:
             raise MalformedBody(f"the call {call_sid} is not ongoing")
+        note(store, "terminate", f"call {call_sid}", owner)
         return jsonify({"success": True, "message": outcome.message})
 
     return routes

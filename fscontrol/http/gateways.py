@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify
 
 from fscontrol.http import body
 from fscontrol.http.answers import GatewayPage, GatewayShown, Registered
+from fscontrol.http.audit import note
 from fscontrol.http.auth import principal, require_sight, sees
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
@@ -64,7 +65,9 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
     )
     def register(gateway: str) -> Response:
         require_own(gateway)
+        owner = owner_of(gateway)
         done = nudger.register(gateway)
+        note(store, "had registered", f"gateway {gateway}", owner)
         nodes = [_nudged(store, gateway, one) for one in done]
         response = jsonify({"success": True, "message": _message(done), "gateway": gateway, "nodes": nodes})
         response.status_code = 202 if any(one.problem for one in done) else 200
@@ -72,9 +75,12 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
 
     def require_own(gateway: str) -> None:
         if not principal().is_everywhere:
-            owners = {_owner(store, one) for one in registrations.all() if one.gateway == gateway}
-            keys = {owner.organization for owner in owners if owner}
-            require_sight(next(iter(keys)) if len(keys) == 1 else None, f"gateway {gateway!r}")
+            require_sight(owner_of(gateway), f"gateway {gateway!r}")
+
+    def owner_of(gateway: str) -> str | None:
+        owners = {_owner(store, one) for one in registrations.all() if one.gateway == gateway}
+        keys = {owner.organization for owner in owners if owner}
+        return next(iter(keys)) if len(keys) == 1 else None
 
     return routes
 

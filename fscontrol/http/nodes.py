@@ -11,6 +11,7 @@ from fscontrol.esl.client import NodeClient
 from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http.answers import Drained, NodeList
+from fscontrol.http.audit import note
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.sofia.fleet import Fleet
@@ -52,6 +53,7 @@ def door(
     def drain(name: str) -> Response:
         node = nodes[name]
         draining.put(name, drained=True)
+        note(store, "drained", f"node {name}")
         shown = view(node)
         registrations = _MOVE if owned.are_moved else _STAY
         message = f"{name} {_DRAINED} {registrations}; {shown['calls']} call(s) left"
@@ -69,6 +71,7 @@ def door(
     def undrain(name: str) -> Response:
         node = nodes[name]
         draining.put(name, drained=False)
+        note(store, "undrained", f"node {name}")
         return jsonify({"success": True, "message": f"{name} takes calls again", "node": view(node)})
 
     def view(node: NodeClient) -> dict[str, Any]:

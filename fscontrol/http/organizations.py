@@ -10,7 +10,7 @@ from fscontrol.errors import FscontrolError, RemovalHeld, SecretUnreadable
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http import body
 from fscontrol.http.answers import Deleted, OrganizationPage, OrganizationShown
-from fscontrol.http.auth import require_sight, sees
+from fscontrol.http.auth import author, require_sight, sees
 from fscontrol.http.gateways import gateway_views
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
@@ -88,10 +88,10 @@ def door(
     def delete_organization(key: str) -> Response:
         require_sight(key, f"organisation {key!r}")
         if body.flag("force"):
-            organizations.delete(key, force_on=[node.name for node in nodes])
+            organizations.delete(key, [node.name for node in nodes], author())
         else:
             _refuse_what_is_held(reconciler, key)
-            organizations.delete(key)
+            organizations.delete(key, author=author())
         outcomes = reconciler.apply(key, -1, apply_timeout)
         statuses = {outcome.status for outcome in outcomes}
         if Status.FAILED in statuses:

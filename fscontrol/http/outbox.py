@@ -1,4 +1,4 @@
-"""`GET /api/outbox`, `POST /api/outbox/resend`: what the backend was not told, and trying the dead letters again."""
+"""`GET /api/outbox`, `POST /api/outbox/resend`: what the backend and webhooks were not told, and trying it again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from fscontrol.calls.masking import masked_text
 from fscontrol.errors import InvalidDocument, Problem
 from fscontrol.http import body
 from fscontrol.http.answers import OutboxShown, Resent
+from fscontrol.http.audit import note
 from fscontrol.http.documents import ToResend
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
-from fscontrol.model.message import OutboxMessage
+from fscontrol.model.message import OutboxMessage, webhook_key
 from fscontrol.store.base import Store
 
 _MOST_KEYS = 1000
+_NUMBERS = frozenset({"from_number", "to_number", "number"})
 
 
 def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
@@ -27,7 +29,7 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
 
     @routes.get("/api/outbox")
     @operation(
-        "What the backend was not told",
+        "What nobody was told yet",
         everywhere=True,
         tag="outbox",
         query=body.PAGE,
@@ -53,13 +55,14 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
     def resend() -> Response:
         resent = store.resend_dead_letters(_wanted(body.json_body()))
         wake()
+        note(store, "resent", f"{resent} dead letter(s)")
         return jsonify({"success": True, "resent": resent})
 
     return routes
 
 
 def _wanted(document: Any) -> list[str] | None:
-    """The keys named, None for all; raises `InvalidDocument`."""
+    """The keys of the calls named, to whomever; None for all; raises `InvalidDocument`."""
     if not isinstance(document, dict):
         raise InvalidDocument([Problem("", "must be an object")])
     problems = [Problem(str(name), "is not known here") for name in document if name != "keys"]
@@ -72,13 +75,23 @@ def _wanted(document: Any) -> list[str] | None:
     ]
     if problems:
         raise InvalidDocument(problems)
-    return keys if "keys" in document else None
+    return [each for key in keys for each in (key, webhook_key(key))] if "keys" in document else None
 
 
 def _letter(letter: OutboxMessage, mask: bool) -> dict[str, Any]:
     shown = letter.model_dump(mode="json")
     if mask:
-        told = json.loads(letter.body)
-        told |= {name: masked_text(told[name]) for name in ("from_number", "to_number") if told.get(name)}
-        shown["body"] = json.dumps(told)
-    return shown
+        shown["body"] = json.dumps(_masked(json.loads(letter.body)))
+    return {**shown, "call_sid": letter.call_sid}
+
+
+def _masked(told: Any) -> Any:
+    """A body with its telephone numbers masked, wherever they stand."""
+    if isinstance(told, list):
+        return [_masked(each) for each in told]
+    if not isinstance(told, dict):
+        return told
+    return {
+        name: masked_text(value) if name in _NUMBERS and isinstance(value, str) else _masked(value)
+        for name, value in told.items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import Blueprint, Flask
@@ -14,6 +14,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from fscontrol.http import auth, body, problems
 from fscontrol.http.operation import require_declared
+from fscontrol.http.proxies import behind_proxies
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def make_app(
     doors: Iterable[Blueprint],
     recognise: auth.Recognise,
     max_body_bytes: int,
+    trusted_proxies: Sequence[str] = (),
 ) -> Flask:
     """The application: every door behind its principals but those that are open, every error in one form."""
     app = Flask("fscontrol", static_folder=None)
@@ -36,6 +38,7 @@ def make_app(
     for blueprint in doors:
         app.register_blueprint(blueprint)
     require_declared(app)
+    app.wsgi_app = behind_proxies(app.wsgi_app, trusted_proxies)  # type: ignore[method-assign, assignment]
     return app
 
 

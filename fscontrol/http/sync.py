@@ -13,7 +13,7 @@ from gevent.lock import BoundedSemaphore
 from fscontrol.errors import FscontrolError, TooManyRequests
 from fscontrol.http import body
 from fscontrol.http.answers import Synced
-from fscontrol.http.auth import require_sight
+from fscontrol.http.auth import author, require_sight
 from fscontrol.http.documents import PushedOrganization
 from fscontrol.http.operation import Query, operation
 from fscontrol.model.access import Role
@@ -84,7 +84,7 @@ def door(
         try:
             if dry_run:
                 return _dry_run(document, organizations, reconciler, force=force)
-            stored = organizations.replace(document, force=force)
+            stored = organizations.replace(document, force=force, author=author())
             key, generation = stored.organization.key, stored.organization.generation
             outcomes = reconciler.apply(key, generation, apply_timeout)
             # Who may call is part of what was pushed: the answer waits until the nodes let them ask.

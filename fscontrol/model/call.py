@@ -103,6 +103,8 @@ class CallRecord(FrozenModel):
     reason: str = ""
     sip_status: int | None = None
     hangup_cause: str = ""
+    hung_up_here: bool = False
+    """FreeSWITCH sent the BYE: the assistant went, or something here ended the call, and not the far end."""
     started_at: float = 0.0
     answered_at: float | None = None
     ended_at: float | None = None

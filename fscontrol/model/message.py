@@ -1,15 +1,35 @@
-"""A message for the backend that must arrive: at least once, in order for each call (CONTRACTS.md §3)."""
+"""A message about a call that must arrive: at least once, in order for each call and destination (CONTRACTS.md §3)."""
 
 from __future__ import annotations
 
 from fscontrol.model.trunk import FrozenModel
 
+BACKEND = ""
+"""The destination that is the backend."""
+_WEBHOOK = "webhook:"
+_OF_WEBHOOKS = "/webhook"
+
+
+def webhook_of(organization: str) -> str:
+    """The destination that is an organisation's webhook."""
+    return _WEBHOOK + organization
+
+
+def organization_of(destination: str) -> str:
+    """The reverse of `webhook_of`."""
+    return destination.removeprefix(_WEBHOOK)
+
+
+def webhook_key(call_sid: str) -> str:
+    """The key of a call's messages to its organisation's webhook: the backend's go on while these wait."""
+    return call_sid + _OF_WEBHOOKS
+
 
 class OutboxMessage(FrozenModel):
-    """One POST to the backend. `key` orders: messages of one key (a call_sid) go one after the other, by `sequence`.
+    """One POST. `key` orders: messages of one key go one after the other, by `sequence`. A key has one destination.
 
-    `path` is below `FSCONTROL_BACKEND_URL`, `body` is JSON text, sent byte for byte at every try. Times are seconds
-    since the epoch.
+    `path` is below `FSCONTROL_BACKEND_URL`, and of a webhook's message its type: where a webhook is, and what signs, is
+    looked up when it is sent. `body` is JSON text, sent byte for byte at every try. Times are seconds since the epoch.
     """
 
     key: str
@@ -17,6 +37,7 @@ class OutboxMessage(FrozenModel):
     path: str
     body: str
     created_at: float
+    destination: str = BACKEND
     attempts: int = 0
     next_attempt_at: float = 0.0
     last_error: str = ""
@@ -25,3 +46,13 @@ class OutboxMessage(FrozenModel):
     def idempotency_key(self) -> str:
         """The same at every try of this message, and of no other."""
         return f"{self.key}:{self.sequence}"
+
+    @property
+    def call_sid(self) -> str:
+        """The call it is about."""
+        return self.key.removesuffix(_OF_WEBHOOKS)
+
+
+def is_for_webhook(key: str) -> bool:
+    """Whether messages of this key go to a webhook."""
+    return key.endswith(_OF_WEBHOOKS)

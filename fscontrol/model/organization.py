@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fscontrol.model.assistant_media import AssistantMedia, Driver
 from fscontrol.model.trunk import FrozenModel, Identifier, Line, Trunk, refuse_control_characters
+from fscontrol.model.webhook import Webhook
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]+")
@@ -85,6 +86,7 @@ class Organization(FrozenModel):
     channel_limit: Annotated[int, Field(ge=0, le=100_000)] | None = None
     calls_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
     media: AssistantMedia = Field(default_factory=AssistantMedia)
+    webhook: Webhook | None = None
     trunks: tuple[Trunk, ...] = ()
     phone_numbers: tuple[PhoneNumber, ...] = ()
     draft: Draft | None = None

@@ -62,13 +62,11 @@ class Organizations:
         wake: Callable[[str], None],
         problems: Callable[[Organization], Sequence[Problem]] = lambda _organization: (),
         clock: Callable[[], float] = time.time,
-        note: Callable[[AuditEntry], None] = lambda _entry: None,
     ) -> None:
         self._store = store
         self._wake = wake
         self._problems = problems
         self._clock = clock
-        self._note = note
         self._turns = Turns(_LONGEST_TURN)
 
     def decide(self, document: SyncDocument, *, force: bool = False) -> Stored:
@@ -96,7 +94,8 @@ class Organizations:
             if old == outcome.organization:
                 self._wake(key)
                 return outcome
-            if self._store.put_organization(outcome.organization, expected):
+            told = self._told(author, "pushed", "organisation", old, outcome.organization)
+            if self._store.put_organization(outcome.organization, expected, told):
                 log.info(
                     "organisation stored",
                     extra={
@@ -105,7 +104,6 @@ class Organizations:
                         "changed": outcome.changed,
                     },
                 )
-                self._told(author, "pushed", "organisation", old, outcome.organization)
                 self._wake(key)
                 return outcome
         raise _too_many(key)
@@ -148,10 +146,10 @@ class Organizations:
                 "trunk_times": times,
             }
             new = new.model_copy(update=changes)
-            if self._store.put_organization(new, old.generation):
+            told = self._told(author, action, target, _as_edited(old), _as_edited(new))
+            if self._store.put_organization(new, old.generation, told):
                 extra = {"organization": key, "action": action, "target": target, "by": author.principal.name}
                 log.info("organisation edited", extra={**extra, "generation": new.generation})
-                self._told(author, action, target, _as_edited(old), _as_edited(new))
                 self._wake(key)
                 return new
         raise _too_many(key)
@@ -163,10 +161,11 @@ class Organizations:
         """
         document = parse({"organization_id": organization_id, "trunks": [], "phone_numbers": []})
         new = document.organization.model_copy(update={"generation": 1, "edited": True})
-        if not self._store.put_organization(new, None):
+        if not self._store.put_organization(
+            new, None, self._told(author, "created", "organisation", None, new)
+        ):
             return False
         log.info("organisation made", extra={"organization": new.key, "by": author.principal.name})
-        self._told(author, "created", "organisation", None, new)
         self._wake(new.key)
         return True
 
@@ -190,9 +189,10 @@ class Organizations:
         target: str,
         before: Organization | None,
         after: Organization | None,
-    ) -> None:
+    ) -> AuditEntry:
         key = (after or before or Organization(id="")).key
-        self._note(entry(author, self._clock(), key, action, target, changes_of(before, after)))
+        changes, more = changes_of(before, after)
+        return entry(author, self._clock(), key, action, target, changes, more)
 
     def _require_sound(self, organization: Organization) -> None:
         if problems := self._problems(organization):
@@ -209,7 +209,7 @@ class Organizations:
         try:
             return self._store.organization(key)
         except SecretUnreadable:
-            log.warning("replacing an organisation that could not be read", extra={"organization": key})
+            log.warning("changing an organisation that could not be read", extra={"organization": key})
             return None
 
     def delete(self, key: str, force_on: Collection[str] = (), author: Author = HOUSE) -> None:
@@ -225,10 +225,14 @@ class Organizations:
             raise NotFound(f"there is no organisation {key!r}")
         for node in force_on:
             self._store.put_applied(node, key, Organization(id=key, forced=True))
-        if not self._store.delete_organization(key) and not left:
-            raise NotFound(f"there is no organisation {key!r}")
+        told = self._told(
+            author, "deleted", "organisation", self._readable(key) or Organization(id=key), None
+        )
+        if not self._store.delete_organization(key, told):
+            if not left:
+                raise NotFound(f"there is no organisation {key!r}")
+            self._store.put_audit(told)
         log.info("organisation deleted", extra={"organization": key})
-        self._told(author, "deleted", "organisation", Organization(id=key), None)
         self._wake(key)
 
     def get(self, key: str) -> Organization:
@@ -242,7 +246,10 @@ class Organizations:
     def _decided(
         document: SyncDocument, old: Organization | None, now: float, *, force: bool = False
     ) -> Stored:
-        same = old is not None and old.draft is None and same_content(old, document.organization)
+        organization = document.organization
+        if document.keeps_webhook and old is not None:
+            organization = organization.model_copy(update={"webhook": old.webhook})
+        same = old is not None and old.draft is None and same_content(old, organization)
         numbers = next_generation(old, document.generation, same)
         # What was forced once stays so while it says the same: its repetition asks for nothing new.
         forced = force or (old is not None and same and old.forced)
@@ -250,9 +257,9 @@ class Organizations:
             "generation": numbers.generation,
             "pushed_generation": numbers.pushed,
             "forced": forced,
-            "trunk_times": trunk_times(old, document.organization.trunks, now),
+            "trunk_times": trunk_times(old, organization.trunks, now),
         }
-        return Stored(document.organization.model_copy(update=changes), not same)
+        return Stored(organization.model_copy(update=changes), not same)
 
 
 def _too_many(key: str) -> StoreError:

@@ -10,18 +10,20 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fscontrol.errors import InvalidDocument, MalformedBody, Problem
 from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.findings import problems_of
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
+from fscontrol.model.webhook import Webhook
 from fscontrol.provisioning.push_warnings import warnings_of
 from fscontrol.provisioning.trunk_rules import missing_credential
 
+_Part = TypeVar("_Part", bound=BaseModel)
 MOST_TRUNKS = 10_000
 MOST_NUMBERS = 200_000
 MOST_PROBLEMS = 1_000
@@ -45,11 +47,15 @@ _BOOLEANS = {
 
 @dataclass(frozen=True, slots=True)
 class SyncDocument:
-    """A push that parsed: the organisation (its generation 0 until decided), the generation it asks for, warnings."""
+    """A push that parsed: the organisation (its generation 0 until decided), the generation it asks for, warnings.
+
+    `keeps_webhook`: it says nothing of one, so the one that was set by another door stays.
+    """
 
     organization: Organization
     generation: int | None
     warnings: tuple[str, ...]
+    keeps_webhook: bool = True
 
 
 _ORGANIZATION_IDS = ("organization_id", "org_id", "id", "organization.id")
@@ -69,7 +75,8 @@ def parse(body: object) -> SyncDocument:
     trunks = _trunks(body, problems)
     numbers = _numbers(body, problems)
     limits = _limits(body, problems)
-    media = _media(body, problems)
+    media = _part(body, "media", AssistantMedia, problems) or AssistantMedia()
+    webhook = _part(body, "webhooks", Webhook, problems)
     if problems:
         raise InvalidDocument(problems[:MOST_PROBLEMS])
     assert organization_id is not None  # noqa: S101  (no problem means it was read)
@@ -77,6 +84,7 @@ def parse(body: object) -> SyncDocument:
         id=organization_id,
         name=name,
         media=media,
+        webhook=webhook,
         trunks=tuple(trunks),
         phone_numbers=tuple(numbers),
         **limits,
@@ -89,7 +97,7 @@ def parse(body: object) -> SyncDocument:
         warnings.insert(
             0, f"the push has no list of trunks ({', '.join(_TRUNK_LISTS)}): all of them are removed"
         )
-    return SyncDocument(organization, generation, tuple(warnings))
+    return SyncDocument(organization, generation, tuple(warnings), keeps_webhook="webhooks" not in body)
 
 
 def _organization_id(body: Mapping[str, Any], problems: list[Problem]) -> int | str | None:
@@ -137,21 +145,19 @@ def _limits(body: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
     return given
 
 
-def _media(body: Mapping[str, Any], problems: list[Problem]) -> AssistantMedia:
-    """How the organisation's calls reach its assistants, where it says so."""
-    given = body.get("media")
+def _part(body: Mapping[str, Any], name: str, kind: type[_Part], problems: list[Problem]) -> _Part | None:
+    """A part of the organisation that is an object of its own; None where it is not there, or null."""
+    given = body.get(name)
     if given is None:
-        return AssistantMedia()
+        return None
     if not isinstance(given, Mapping):
-        problems.append(Problem("media", "must be an object"))
-        return AssistantMedia()
+        problems.append(Problem(name, "must be an object"))
+        return None
     try:
-        return AssistantMedia.model_validate(
-            {name: value for name, value in given.items() if value is not None}
-        )
+        return kind.model_validate({field: value for field, value in given.items() if value is not None})
     except ValidationError as error:
-        problems += problems_of(error, "media")
-        return AssistantMedia()
+        problems += problems_of(error, name)
+        return None
 
 
 def _rows(

@@ -258,6 +258,13 @@ def in_force_after(
         if trunk.id not in elsewhere
     ] + [trunk for trunk in earlier.values() if trunk.id in held]
     there = tuple(trunk for trunk in trunks if trunk is not None)
-    changes = {"name": "", "media": AssistantMedia(), "trunks": there, "phone_numbers": (), "forced": False}
+    changes = {
+        "name": "",
+        "media": AssistantMedia(),
+        "trunks": there,
+        "phone_numbers": (),
+        "forced": False,
+        "webhook": None,
+    }
     changes |= {"draft": None, "trunk_times": {}, "edited": False, "pushed_generation": None}
     return desired.model_copy(update=changes) if there else None

@@ -27,8 +27,9 @@ from pydantic import ValidationError
 
 from fscontrol.errors import BackupRefused, SecretUnreadable, StoreError
 from fscontrol.model.organization import Organization
-from fscontrol.store.base import SCHEMA_VERSION, open_organization
+from fscontrol.store.base import SCHEMA_VERSION
 from fscontrol.store.rows import ROWS, AppliedRow, FingerprintKeyRow, OrganizationRow, Row
+from fscontrol.store.sealing import open_organization
 from fscontrol.store.secrets import Vault
 
 FORMAT = 1

@@ -1,32 +1,31 @@
 """What a store must do. `sqlite.py` and `redis.py` do it; `tests/contract/test_store.py` holds both to it.
 
-Owns: the Protocol, its values, how an organisation becomes a sealed document. Refuses: rules, `provisioning`'s.
+Owns: the Protocol and the values that go through it. Refuses: rules; what may be stored is decided in `provisioning`.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict
 
+from fscontrol.model.audit import AuditEntry
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
-from fscontrol.model.message import OutboxMessage
+from fscontrol.model.message import BACKEND, OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
-from fscontrol.model.trunk import Trunk
 from fscontrol.store.key_store import KeyStore
 from fscontrol.store.rows import NodeResultRow, Row
-from fscontrol.store.secrets import Vault
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """How many migrations make a store of today, in either engine; they are in `sqlite_schema` and `redis_schema`."""
 DAYS_KEPT = 30
 """Days that records of calls are kept, unless a setting says otherwise."""
 DEAD_LETTERS_KEPT = 10_000
+AUDIT_KEPT = 100_000
+AUDIT_DAYS_KEPT = 365
 _LONGEST_ERROR = 500
 
 
@@ -99,8 +98,13 @@ class Store(KeyStore, Protocol):
     def fingerprint_key(self) -> bytes:
         """The installation's random key for gateway fingerprints, made at first use and kept for ever."""
 
-    def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
-        """Store it whole if the stored generation is still `expected_generation` (None: not stored); else False."""
+    def put_organization(
+        self, organization: Organization, expected_generation: int | None, audit: AuditEntry | None = None
+    ) -> bool:
+        """Store it whole if the stored generation is still `expected_generation` (None: not stored); else False.
+
+        Here and below: `audit` is stored with the change or, when nothing is changed, not at all.
+        """
 
     def organization(self, key: str) -> Organization | None:
         """The organisation of that key, or None."""
@@ -111,7 +115,7 @@ class Store(KeyStore, Protocol):
     def organization_keys(self) -> list[str]:
         """The keys of all organisations, sorted."""
 
-    def delete_organization(self, key: str) -> bool:
+    def delete_organization(self, key: str, audit: AuditEntry | None = None) -> bool:
         """Forget it and its numbers; False when it was not there."""
 
     def assignments(self, texts: Collection[str]) -> list[Assignment]:
@@ -190,8 +194,13 @@ class Store(KeyStore, Protocol):
     def unfinished_calls(self, node: str) -> list[CallRecord]:
         """Records of a node's calls that have not ended."""
 
-    def claim_messages(self, now: float, limit: int, lease_seconds: float) -> list[OutboxMessage]:
-        """The first waiting message of each key that is due, longest due first, at most `limit`.
+    def destinations_due(self, now: float) -> list[str]:
+        """The destinations other than the backend that have a message which is due."""
+
+    def claim_messages(
+        self, now: float, limit: int, lease_seconds: float, destination: str = BACKEND
+    ) -> list[OutboxMessage]:
+        """A destination's first waiting message of each key that is due, longest due first, at most `limit`.
 
         Their keys are the caller's for `lease_seconds`, or until it says what became of the message.
         """
@@ -203,7 +212,7 @@ class Store(KeyStore, Protocol):
         """Count the attempt; its key waits until `next_attempt_at`. Nothing happens if it was delivered meanwhile."""
 
     def message_dead(self, message: OutboxMessage, error: str) -> None:
-        """Move it to the dead letters, bounded, oldest dropped; the next of its key may go."""
+        """Move it to the dead letters, the backend's and webhooks' each bounded, oldest dropped; its next may go."""
 
     def dead_letters(self, skip: int, limit: int) -> tuple[list[OutboxMessage], int]:
         """Dead letters, newest first, and how many there are."""
@@ -213,6 +222,12 @@ class Store(KeyStore, Protocol):
 
     def outbox_depth(self) -> OutboxDepth:
         """How much waits, since when, and how much is dead."""
+
+    def put_audit(self, entry: AuditEntry) -> None:
+        """Add an entry to the audit trail; the oldest go, by number and by age."""
+
+    def audit(self, skip: int, limit: int, organization: str | None = None) -> tuple[list[AuditEntry], int]:
+        """Entries, newest first, and how many there are; of one organisation, or all."""
 
     def is_empty(self) -> bool:
         """Whether a backup may take its place and nobody misses anything; a fingerprint key alone is nothing."""
@@ -258,35 +273,6 @@ def failed_once_more(message: OutboxMessage, error: str, next_attempt_at: float)
 def given_another_chance(message: OutboxMessage) -> OutboxMessage:
     """A dead letter as it is queued again; its last error stays to be seen."""
     return message.model_copy(update={"attempts": 0, "next_attempt_at": 0.0})
-
-
-def seal_organization(organization: Organization, vault: Vault) -> str:
-    """The organisation as one encrypted document: no credential lies readable in the store."""
-    document = organization.model_dump(mode="json", by_alias=True)
-    document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
-    _show_secrets(organization.trunks, document["trunks"])
-    if organization.draft is not None:
-        _show_secrets(organization.draft.trunks, document["draft"]["trunks"])
-    return vault.seal(json.dumps(document, separators=(",", ":")))
-
-
-def _show_secrets(trunks: Sequence[Trunk], documents: Sequence[dict[str, Any]]) -> None:
-    for trunk, shown in zip(trunks, documents, strict=True):
-        shown["password"] = trunk.password.get_secret_value()
-        shown["api_bearer_token"] = trunk.api_bearer_token.get_secret_value()
-
-
-@functools.lru_cache(maxsize=4)
-def open_organization(sealed: str, vault: Vault) -> Organization:
-    """The reverse of `seal_organization`; raises `SecretUnreadable`.
-
-    The last few are kept open (one push reads several times, 0.4 s each at 5,000 trunks), each for the vault that
-    opened it. What is sealed anew is another text, so what is kept is never old.
-    """
-    document = json.loads(vault.open(sealed))
-    for trunk in (*document["trunks"], *(document.get("draft") or {"trunks": ()})["trunks"]):
-        trunk["password"] = SecretStr(trunk["password"])
-    return Organization.model_validate(document)
 
 
 def node_result_row(organization: str, document: str) -> NodeResultRow:

@@ -44,12 +44,19 @@ def open_store(settings: Settings, *, unfinished: bool = False) -> Store:
     """
     path, vault = sqlite_path(settings), open_settings_vault(settings)
     if path is not None:
-        return SqliteStore(path, vault, settings.calls_kept, calls_kept_days=settings.calls_kept_days)
+        return SqliteStore(
+            path,
+            vault,
+            settings.calls_kept,
+            calls_kept_days=settings.calls_kept_days,
+            audit_days=settings.audit_days,
+        )
     return RedisStore(
         settings.store_url,
         vault,
         settings.calls_kept,
         calls_kept_days=settings.calls_kept_days,
+        audit_days=settings.audit_days,
         unfinished=unfinished,
     )
 

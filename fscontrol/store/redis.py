@@ -13,20 +13,17 @@ from typing import TypeVar
 import redis
 
 from fscontrol.errors import ConfigurationError, StoreError
+from fscontrol.model.audit import AuditEntry
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
-from fscontrol.store.base import (
-    DAYS_KEPT,
-    DEAD_LETTERS_KEPT,
-    Assignment,
-    open_organization,
-    seal_organization,
-)
+from fscontrol.store.base import AUDIT_DAYS_KEPT, AUDIT_KEPT, DAYS_KEPT, DEAD_LETTERS_KEPT, Assignment
+from fscontrol.store.redis_audit import RedisAudit
 from fscontrol.store.redis_backup import RedisBackup
 from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_schema import migrate
+from fscontrol.store.sealing import open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 
 _T = TypeVar("_T")
@@ -49,11 +46,14 @@ class RedisStore(RedisNodes, RedisKeys, RedisBackup):
         timeout: float = 5.0,
         dead_letters_kept: int = DEAD_LETTERS_KEPT,
         calls_kept_days: int = DAYS_KEPT,
+        audit_days: int = AUDIT_DAYS_KEPT,
+        audit_kept: int = AUDIT_KEPT,
         *,
         unfinished: bool = False,
     ) -> None:
         RedisNodes.__init__(self, vault)
         RedisBackup.__init__(self, dead_letters_kept)
+        RedisAudit.__init__(self, audit_days, audit_kept)
         self._calls_kept = calls_kept
         self._calls_kept_seconds = calls_kept_days * 86_400
         self._prefix = prefix
@@ -94,7 +94,9 @@ class RedisStore(RedisNodes, RedisKeys, RedisBackup):
             self._do(lambda: self._redis.set(key, made, nx=True))
         return bytes.fromhex(self._vault.open(str(self._do(lambda: self._redis.get(key)))))
 
-    def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
+    def put_organization(
+        self, organization: Organization, expected_generation: int | None, audit: AuditEntry | None = None
+    ) -> bool:
         """See `Store`."""
         key = organization.key
         generations = self._key("generations")
@@ -110,6 +112,7 @@ class RedisStore(RedisNodes, RedisKeys, RedisBackup):
                 pipe.multi()
                 self._queue_numbers_gone(pipe, key, old)
                 self._queue_organization(pipe, organization, seal_organization(organization, self._vault))
+                self._queue_audit(pipe, audit)
                 try:
                     pipe.execute()
                 except redis.WatchError:
@@ -150,7 +153,7 @@ class RedisStore(RedisNodes, RedisKeys, RedisBackup):
         """See `Store`."""
         return sorted(str(key) for key in self._do(lambda: list(self._redis.hkeys(self._key("generations")))))
 
-    def delete_organization(self, key: str) -> bool:
+    def delete_organization(self, key: str, audit: AuditEntry | None = None) -> bool:
         """See `Store`."""
 
         def delete() -> bool | None:
@@ -158,7 +161,9 @@ class RedisStore(RedisNodes, RedisKeys, RedisBackup):
                 # A push in between brings numbers that `old` does not know; unwatched, they would stay for ever.
                 pipe.watch(self._key("organization", key), self._key("numbers", key))  # type: ignore[no-untyped-call]
                 old = texts_of(pipe.hgetall(self._key("numbers", key)))
+                was_there = pipe.hexists(self._key("generations"), key)
                 pipe.multi()
+                self._queue_audit(pipe, audit if was_there else None)
                 self._queue_numbers_gone(pipe, key, old)
                 pipe.delete(self._key("organization", key), self._key("node_results", key))
                 pipe.hdel(self._key("generations"), key)

@@ -21,9 +21,11 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization
 from fscontrol.store import rows
-from fscontrol.store.base import NodeResult, node_result_of, node_result_row, open_organization
+from fscontrol.store.base import NodeResult, node_result_of, node_result_row
+from fscontrol.store.redis_audit import RedisAudit
 from fscontrol.store.redis_outbox import SEPARATOR, RedisOutbox
 from fscontrol.store.rows import Row
+from fscontrol.store.sealing import open_organization
 from fscontrol.store.secrets import Vault, require_all_opened
 
 _T = TypeVar("_T")
@@ -36,7 +38,7 @@ end
 """
 
 
-class RedisBackup(RedisOutbox, ABC):
+class RedisBackup(RedisOutbox, RedisAudit, ABC):
     """The backup's part of `RedisStore`."""
 
     _vault: Vault
@@ -77,7 +79,9 @@ class RedisBackup(RedisOutbox, ABC):
 
     def is_empty(self) -> bool:
         """See `Store`."""
-        names = ("generations", "calls", "outbox:waiting", "outbox:dead", "drained", "api_keys")
+        names = (
+            "generations", "calls", "outbox:waiting", "outbox:dead", "drained", "api_keys", "audit:times",
+        )  # fmt: skip
         if self._do(lambda: self._redis.exists(*(self._key(name) for name in names))):
             return False
         return not any(
@@ -118,6 +122,7 @@ class RedisBackup(RedisOutbox, ABC):
         yield from self._dump_outbox()
         for api_key in reversed(self.api_keys()):
             yield rows.ApiKeyRow(key=api_key)
+        yield from self._dump_audit()
 
     def _all_applied(self) -> Iterator[tuple[str, str, str]]:
         """Organisation, node and sealed document of what is in force; of deleted organisations, too."""
@@ -155,6 +160,13 @@ class RedisBackup(RedisOutbox, ABC):
                 yield rows.DeadLetterRow(message=letter)
         if dropped := self._do(lambda: self._redis.get(self._key("outbox", "dropped"))):
             yield rows.DroppedRow(count=int(str(dropped)))
+
+    def _dump_audit(self) -> Iterator[Row]:
+        # All their numbers at once: those that go meanwhile would move the others from one part to the next.
+        ids = self._do(lambda: iter(list(self._redis.zrange(self._key("audit", "times"), 0, -1))))
+        for chunk in self._chunks(ids):
+            for entry in self._entries([str(one) for one in chunk]):
+                yield rows.AuditRow(entry=entry)
 
     def _waiting(self, names: list[str]) -> list[str]:
         def read() -> list[object]:
@@ -216,6 +228,8 @@ class RedisBackup(RedisOutbox, ABC):
                 pipe.set(self._key("outbox", "dropped"), str(row.count))
             case rows.ApiKeyRow():
                 self._queue_key(pipe, row.key)
+            case rows.AuditRow():
+                self._queue_audit(pipe, row.entry, trims=False)
 
     def reseal_organization(self, key: str) -> bool:
         """See `Store`."""

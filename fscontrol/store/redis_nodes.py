@@ -13,8 +13,9 @@ import redis
 
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization
-from fscontrol.store.base import Fence, NodeResult, open_organization, seal_organization
+from fscontrol.store.base import Fence, NodeResult
 from fscontrol.store.redis_leases import RedisLeases
+from fscontrol.store.sealing import open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 
 SEPARATOR = "\x1f"

@@ -1,11 +1,12 @@
-"""The outbox in Redis: messages for the backend, whose turn it is, and the dead letters.
+"""The outbox in Redis: messages for the backend and webhooks, whose turn it is, and the dead letters.
 
 Owns: its keys, and the scripts that change them, each atomic. Refuses: to decide when to try again or when to give up;
 that is `backend.retries`.
 
-`outbox:turns` has one member for each key with something waiting, scored by when its first message may be taken next. A
-claim moves that moment by the lease, so a claimer that dies gives the key back by itself, and one claimer at a time
-has a key. Moments go through Lua as text: Lua would print a float with 14 digits.
+`outbox:turns` has one member for each key with something waiting for the backend, scored by when its first message may
+be taken next; `outbox:turns:…` is the same for another destination, and `outbox:destinations` names those. A claim
+moves that moment by the lease, so a claimer that dies gives the key back by itself, and one claimer at a time has a
+key. Moments go through Lua as text: Lua would print a float with 14 digits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from fscontrol.model.message import OutboxMessage
+from fscontrol.model.message import BACKEND, OutboxMessage
 from fscontrol.store.base import OutboxDepth, due_at, failed_once_more, given_another_chance
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,11 @@ _RESENT_AT_ONCE = 500
 # hash beside it: sequence to the moment it is due.
 _COMMON = """
 local prefix = ARGV[1]
-local turns, waiting, dead, letters =
-    prefix .. ':turns', prefix .. ':waiting', prefix .. ':dead', prefix .. ':letters'
+local waiting, dead, letters = prefix .. ':waiting', prefix .. ':dead', prefix .. ':letters'
+local function turns(destination)
+    if destination == '' then return prefix .. ':turns' end
+    return prefix .. ':turns:' .. destination
+end
 local function of(key) return prefix .. ':of:' .. key end
 local function due(key) return prefix .. ':due:' .. key end
 local function head(key)
@@ -42,60 +46,82 @@ local function head(key)
     end
     return first
 end
-local function next_turn(key)
+local function next_turn(key, destination)
     local first = head(key)
-    if first then redis.call('ZADD', turns, redis.call('HGET', due(key), first), key)
-    else redis.call('ZREM', turns, key) end
+    if first then redis.call('ZADD', turns(destination), redis.call('HGET', due(key), first), key)
+    else redis.call('ZREM', turns(destination), key) end
 end
 local function forget(key, sequence)
     redis.call('HDEL', due(key), sequence)
     redis.call('ZREM', waiting, key .. '\\31' .. sequence)
     return redis.call('HDEL', of(key), sequence)
 end
-local function add(key, sequence, created_at, due_at, document)
+local function add(key, sequence, created_at, due_at, destination, document)
     local name = key .. '\\31' .. sequence
     if redis.call('HEXISTS', of(key), sequence) == 1 or redis.call('ZSCORE', dead, name) then return end
     redis.call('HSET', of(key), sequence, document)
     redis.call('HSET', due(key), sequence, due_at)
     redis.call('ZADD', waiting, created_at, name)
-    redis.call('ZADD', turns, 'NX', due_at, key)
+    redis.call('ZADD', turns(destination), 'NX', due_at, key)
+    if destination ~= '' then redis.call('SADD', prefix .. ':destinations', destination) end
 end
+local function add_at(i) add(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]) end
 """
-# ARGV: then five values for each message.
+# ARGV: then six values for each message.
 _ADD = f"""{_COMMON}
-for i = 2, #ARGV, 5 do add(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]) end
+for i = 2, #ARGV, 6 do add_at(i) end
 """
-# ARGV: now, limit, the moment the lease ends.
+# ARGV: now. A destination for which nothing waits any more is forgotten.
+_DESTINATIONS_DUE = f"""{_COMMON}
+local found = {{}}
+for _, destination in ipairs(redis.call('SMEMBERS', prefix .. ':destinations')) do
+    if redis.call('EXISTS', turns(destination)) == 0 then
+        redis.call('SREM', prefix .. ':destinations', destination)
+    elseif redis.call('ZCOUNT', turns(destination), '-inf', ARGV[2]) > 0 then
+        found[#found + 1] = destination
+    end
+end
+return found
+"""
+# ARGV: now, limit, the moment the lease ends, destination.
 _CLAIM = f"""{_COMMON}
 local claimed = {{}}
-for _, key in ipairs(redis.call('ZRANGEBYSCORE', turns, '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', turns(ARGV[5]), '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
     local first = head(key)
     if first then
-        redis.call('ZADD', turns, ARGV[4], key)
+        redis.call('ZADD', turns(ARGV[5]), ARGV[4], key)
         claimed[#claimed + 1] = redis.call('HGET', of(key), first)
-    else redis.call('ZREM', turns, key) end
+    else redis.call('ZREM', turns(ARGV[5]), key) end
 end
 return claimed
 """
-# ARGV: key, sequence.
+# ARGV: key, sequence, destination.
 _DELIVERED = f"""{_COMMON}
-if forget(ARGV[2], ARGV[3]) == 1 then next_turn(ARGV[2]) end
+if forget(ARGV[2], ARGV[3]) == 1 then next_turn(ARGV[2], ARGV[4]) end
 """
-# ARGV: key, sequence, due_at, document.
+# ARGV: key, sequence, due_at, document, destination.
 _FAILED = f"""{_COMMON}
 if redis.call('HEXISTS', of(ARGV[2]), ARGV[3]) == 0 then return end
 redis.call('HSET', of(ARGV[2]), ARGV[3], ARGV[5])
 redis.call('HSET', due(ARGV[2]), ARGV[3], ARGV[4])
-next_turn(ARGV[2])
+next_turn(ARGV[2], ARGV[6])
 """
-# ARGV: key, sequence, document, how many dead letters are kept. Returns how many were dropped.
+# ARGV: key, sequence, document, how many dead letters are kept of its kind, destination. Returns how many were dropped.
 _DEAD = f"""{_COMMON}
 if forget(ARGV[2], ARGV[3]) == 0 then return 0 end
-next_turn(ARGV[2])
+next_turn(ARGV[2], ARGV[6])
 local name = ARGV[2] .. '\\31' .. ARGV[3]
 redis.call('ZADD', dead, redis.call('INCR', prefix .. ':deaths'), name)
 redis.call('HSET', letters, name, ARGV[4])
-local old = redis.call('ZRANGE', dead, 0, -tonumber(ARGV[5]) - 1)
+local kept = tonumber(ARGV[5])
+if redis.call('ZCARD', dead) <= kept then return 0 end
+local same = {{}}
+for _, name in ipairs(redis.call('ZRANGE', dead, 0, -1)) do
+    local is_for_webhook = string.find(name, '/webhook\\31', 1, true) ~= nil
+    if is_for_webhook == (ARGV[6] ~= '') then same[#same + 1] = name end
+end
+local old = {{}}
+for i = 1, #same - kept do old[i] = same[i] end
 for _, name in ipairs(old) do
     redis.call('ZREM', dead, name)
     redis.call('HDEL', letters, name)
@@ -103,14 +129,14 @@ end
 if #old > 0 then redis.call('INCRBY', prefix .. ':dropped', #old) end
 return #old
 """
-# ARGV: then five values for each message, as in _ADD. Returns how many were still dead.
+# ARGV: then six values for each message, as in _ADD. Returns how many were still dead.
 _RESEND = f"""{_COMMON}
 local resent = 0
-for i = 2, #ARGV, 5 do
+for i = 2, #ARGV, 6 do
     local name = ARGV[i] .. '\\31' .. ARGV[i + 1]
     if redis.call('ZREM', dead, name) == 1 then
         redis.call('HDEL', letters, name)
-        add(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+        add_at(i)
         resent = resent + 1
     end
 end
@@ -143,25 +169,32 @@ class RedisOutbox(ABC):
         if messages:
             pipe.eval(_ADD, 0, self._key("outbox"), *(value for m in messages for value in _as_arguments(m)))
 
-    def claim_messages(self, now: float, limit: int, lease_seconds: float) -> list[OutboxMessage]:
+    def destinations_due(self, now: float) -> list[str]:
         """See `Store`."""
-        documents = self._run(_CLAIM, repr(now), limit, repr(now + lease_seconds))
+        return sorted(str(name) for name in self._run(_DESTINATIONS_DUE, repr(now)))
+
+    def claim_messages(
+        self, now: float, limit: int, lease_seconds: float, destination: str = BACKEND
+    ) -> list[OutboxMessage]:
+        """See `Store`."""
+        documents = self._run(_CLAIM, repr(now), limit, repr(now + lease_seconds), destination)
         return [OutboxMessage.model_validate_json(str(document)) for document in documents]
 
     def message_delivered(self, message: OutboxMessage) -> None:
         """See `Store`."""
-        self._run(_DELIVERED, message.key, message.sequence)
+        self._run(_DELIVERED, message.key, message.sequence, message.destination)
 
     def message_failed(self, message: OutboxMessage, error: str, next_attempt_at: float) -> None:
         """See `Store`."""
         failed = failed_once_more(message, error, next_attempt_at)
-        self._run(_FAILED, failed.key, failed.sequence, repr(due_at(failed)), failed.model_dump_json())
+        values = (failed.key, failed.sequence, repr(due_at(failed)), failed.model_dump_json())
+        self._run(_FAILED, *values, failed.destination)
 
     def message_dead(self, message: OutboxMessage, error: str) -> None:
         """See `Store`."""
         dead = failed_once_more(message, error, message.next_attempt_at)
         arguments = (dead.key, dead.sequence, dead.model_dump_json(), self._dead_letters_kept)
-        if dropped := int(self._run(_DEAD, *arguments)):
+        if dropped := int(self._run(_DEAD, *arguments, dead.destination)):
             log.error("dead letters dropped: too many are kept", extra={"dropped": dropped})
 
     def dead_letters(self, skip: int, limit: int) -> tuple[list[OutboxMessage], int]:
@@ -214,6 +247,6 @@ class RedisOutbox(ABC):
         ]
 
 
-def _as_arguments(message: OutboxMessage) -> tuple[str, str, str, str, str]:
+def _as_arguments(message: OutboxMessage) -> tuple[str, str, str, str, str, str]:
     moments = repr(message.created_at), repr(due_at(message))
-    return (message.key, str(message.sequence), *moments, message.model_dump_json())
+    return (message.key, str(message.sequence), *moments, message.destination, message.model_dump_json())

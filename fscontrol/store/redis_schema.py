@@ -84,5 +84,10 @@ def _seal_fingerprint_key(client: redis.Redis, key: Key, vault: Vault) -> Comman
     return [("SET", key("fingerprint_key"), vault.seal(str(readable)))]
 
 
-MIGRATIONS: tuple[Migration, ...] = (_seal_fingerprint_key,)
+def _nothing(_client: redis.Redis, _key: Key, _vault: Vault) -> Commands:
+    """Version 3 has an audit trail and webhooks' messages, of which version 2 has none and would lose them."""
+    return []
+
+
+MIGRATIONS: tuple[Migration, ...] = (_seal_fingerprint_key, _nothing)
 """Step n makes version n + 2 of version n + 1. None is changed once it was released; a new one is added at the end."""

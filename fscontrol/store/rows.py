@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from fscontrol.errors import SecretUnreadable
 from fscontrol.model.api_key import ApiKey
+from fscontrol.model.audit import AuditEntry
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.trunk import FrozenModel
@@ -108,6 +109,13 @@ class ApiKeyRow(FrozenModel):
     key: ApiKey
 
 
+class AuditRow(FrozenModel):
+    """One entry of the audit trail. They come oldest first."""
+
+    kind: Literal["audit"] = "audit"
+    entry: AuditEntry
+
+
 Row = (
     FingerprintKeyRow
     | OrganizationRow
@@ -120,6 +128,7 @@ Row = (
     | DeadLetterRow
     | DroppedRow
     | ApiKeyRow
+    | AuditRow
 )
 
 ROWS: TypeAdapter[Row] = TypeAdapter(Annotated[Row, Field(discriminator="kind")])

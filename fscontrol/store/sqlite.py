@@ -16,17 +16,14 @@ from typing import TypeVar
 from gevent.threadpool import ThreadPool
 
 from fscontrol.errors import StoreError
+from fscontrol.model.audit import AuditEntry
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
-from fscontrol.store.base import (
-    DAYS_KEPT,
-    DEAD_LETTERS_KEPT,
-    Assignment,
-    open_organization,
-    seal_organization,
-)
+from fscontrol.store.base import AUDIT_DAYS_KEPT, AUDIT_KEPT, DAYS_KEPT, DEAD_LETTERS_KEPT, Assignment
+from fscontrol.store.sealing import open_organization, seal_organization
 from fscontrol.store.secrets import Vault
+from fscontrol.store.sqlite_audit import SqliteAudit
 from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_organization
 from fscontrol.store.sqlite_keys import SqliteKeys
 from fscontrol.store.sqlite_leases import SqliteLeases
@@ -41,7 +38,7 @@ _MOST_VARIABLES = 500
 _CALLS_BETWEEN_TRIMS = 100
 
 
-class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteKeys):
+class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteAudit, SqliteKeys):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 
     def __init__(
@@ -51,9 +48,12 @@ class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteK
         calls_kept: int,
         dead_letters_kept: int = DEAD_LETTERS_KEPT,
         calls_kept_days: int = DAYS_KEPT,
+        audit_days: int = AUDIT_DAYS_KEPT,
+        audit_kept: int = AUDIT_KEPT,
     ) -> None:
         SqliteNodes.__init__(self, vault)
         SqliteOutbox.__init__(self, dead_letters_kept)
+        SqliteAudit.__init__(self, audit_days, audit_kept)
         self._path = path
         self._calls_kept = calls_kept
         self._calls_kept_seconds = calls_kept_days * 86_400
@@ -108,7 +108,9 @@ class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteK
 
         return bytes.fromhex(self._vault.open(self._write(make)))
 
-    def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
+    def put_organization(
+        self, organization: Organization, expected_generation: int | None, audit: AuditEntry | None = None
+    ) -> bool:
         """See `Store`."""
         key = organization.key
 
@@ -117,6 +119,7 @@ class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteK
             if (row[0] if row else None) != expected_generation:
                 return False
             insert_organization(db, organization, seal_organization(organization, self._vault))
+            self._add_audit(db, audit)
             return True
 
         return self._write(put)
@@ -135,12 +138,14 @@ class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteK
         """See `Store`."""
         return [key for (key,) in self._read("SELECT key FROM organizations ORDER BY key")]
 
-    def delete_organization(self, key: str) -> bool:
+    def delete_organization(self, key: str, audit: AuditEntry | None = None) -> bool:
         """See `Store`."""
 
         def delete(db: sqlite3.Connection) -> bool:
             db.execute("DELETE FROM node_results WHERE organization = ?", (key,))
-            return db.execute("DELETE FROM organizations WHERE key = ?", (key,)).rowcount > 0
+            was_there = db.execute("DELETE FROM organizations WHERE key = ?", (key,)).rowcount > 0
+            self._add_audit(db, audit if was_there else None)
+            return was_there
 
         return self._write(delete)
 

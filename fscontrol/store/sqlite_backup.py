@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from fscontrol.errors import BackupRefused, SecretUnreadable, StoreError
+from fscontrol.model.audit import AuditEntry
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization
 from fscontrol.store import rows
-from fscontrol.store.base import node_result_of, node_result_row, open_organization
+from fscontrol.store.base import node_result_of, node_result_row
 from fscontrol.store.rows import Row
+from fscontrol.store.sealing import open_organization
 from fscontrol.store.secrets import Vault, require_all_opened
+from fscontrol.store.sqlite_audit import insert_audit
 from fscontrol.store.sqlite_keys import KEYS, insert_key, key_of
 from fscontrol.store.sqlite_outbox import DROPPED, add_messages
 
 _T = TypeVar("_T")
-_HOLDING = ("organizations", "gateways", "node_results", "applied", "drained", "calls", "outbox", "api_keys")
+_HOLDING = (
+    "organizations", "gateways", "node_results", "applied", "drained", "calls", "outbox", "api_keys", "audit",
+)  # fmt: skip
 """Tables whose rows somebody would miss."""
 _ALL = (*_HOLDING, "phone_numbers", "outbox_turns", "meta", "changes")
 
@@ -192,6 +197,8 @@ def _dump(db: sqlite3.Connection, vault: Vault) -> Iterator[Row]:
         yield rows.DroppedRow(count=int(count))
     for found in db.execute(KEYS):
         yield rows.ApiKeyRow(key=key_of(found))
+    for (document,) in db.execute("SELECT document FROM audit ORDER BY at, id"):
+        yield rows.AuditRow(entry=AuditEntry.model_validate_json(document))
 
 
 def _load(db: sqlite3.Connection, row: Row, vault: Vault) -> None:
@@ -231,3 +238,5 @@ def _load(db: sqlite3.Connection, row: Row, vault: Vault) -> None:
             db.execute("INSERT INTO meta VALUES (?, ?)", (DROPPED, row.count))
         case rows.ApiKeyRow():
             insert_key(db, row.key)
+        case rows.AuditRow():
+            insert_audit(db, row.entry)

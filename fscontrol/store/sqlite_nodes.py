@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization
-from fscontrol.store.base import Fence, NodeResult, open_organization, seal_organization
+from fscontrol.store.base import Fence, NodeResult
+from fscontrol.store.sealing import open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite_leases import require_newest
 

@@ -1,4 +1,4 @@
-"""The outbox in the SQLite file: messages for the backend, whose turn it is, and the dead letters.
+"""The outbox in the SQLite file: messages for the backend and webhooks, whose turn it is, and the dead letters.
 
 Owns: its two tables and what is done to them. Refuses: to decide when to try again or when to give up; that is
 `backend.retries`.
@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
-from fscontrol.model.message import OutboxMessage
+from fscontrol.model.message import BACKEND, OutboxMessage, is_for_webhook
 from fscontrol.store.base import OutboxDepth, due_at, failed_once_more, given_another_chance
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,23 @@ CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (death) WHERE death IS NOT NULL
 CREATE TABLE IF NOT EXISTS outbox_turns (key TEXT PRIMARY KEY, due_at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS outbox_turns_by_due ON outbox_turns (due_at);
 """
+BY_DESTINATION = """
+ALTER TABLE outbox_turns ADD COLUMN destination TEXT NOT NULL DEFAULT '';
+DROP INDEX outbox_turns_by_due;
+CREATE INDEX outbox_turns_by_destination ON outbox_turns (destination, due_at);
+"""
+"""What version 3 makes of the tables of version 2."""
 DROPPED = "dead_letters_dropped"
+# Each destination is one step in the index, however much waits for it.
+_DESTINATIONS_DUE = """
+WITH RECURSIVE found(name) AS (
+    SELECT min(destination) FROM outbox_turns WHERE destination > ''
+    UNION ALL
+    SELECT (SELECT min(destination) FROM outbox_turns WHERE destination > found.name)
+    FROM found WHERE found.name IS NOT NULL)
+SELECT name FROM found WHERE name IS NOT NULL
+    AND (SELECT min(due_at) FROM outbox_turns WHERE destination = found.name) <= ?
+"""
 
 
 class SqliteOutbox(ABC):
@@ -47,14 +63,22 @@ class SqliteOutbox(ABC):
     def _read(self, query: str, *values: object) -> list[tuple[str, ...]]:
         """Rows of a query."""
 
-    def claim_messages(self, now: float, limit: int, lease_seconds: float) -> list[OutboxMessage]:
+    def destinations_due(self, now: float) -> list[str]:
         """See `Store`."""
-        if not self._read("SELECT 1 FROM outbox_turns WHERE due_at <= ? LIMIT 1", now):
+        return [name for (name,) in self._read(_DESTINATIONS_DUE, now)]
+
+    def claim_messages(
+        self, now: float, limit: int, lease_seconds: float, destination: str = BACKEND
+    ) -> list[OutboxMessage]:
+        """See `Store`."""
+        due_now = "SELECT 1 FROM outbox_turns WHERE destination = ? AND due_at <= ? LIMIT 1"
+        if not self._read(due_now, destination, now):
             return []  # asked every second: no write transaction for nothing
 
         def claim(db: sqlite3.Connection) -> list[OutboxMessage]:
             due = db.execute(
-                "SELECT key FROM outbox_turns WHERE due_at <= ? ORDER BY due_at, key LIMIT ?", (now, limit)
+                "SELECT key FROM outbox_turns WHERE destination = ? AND due_at <= ? ORDER BY due_at, key LIMIT ?",
+                (destination, now, limit),
             ).fetchall()
             db.executemany(
                 "UPDATE outbox_turns SET due_at = ? WHERE key = ?",
@@ -74,7 +98,7 @@ class SqliteOutbox(ABC):
                 (message.key, message.sequence),
             )
             if gone.rowcount:
-                _next_turn(db, message.key)
+                _next_turn(db, message)
 
         self._write(forget)
 
@@ -88,7 +112,7 @@ class SqliteOutbox(ABC):
                 (due_at(failed), failed.model_dump_json(), failed.key, failed.sequence),
             )
             if noted.rowcount:
-                _next_turn(db, failed.key)
+                _next_turn(db, failed)
 
         self._write(note)
 
@@ -104,17 +128,17 @@ class SqliteOutbox(ABC):
             )
             if not buried.rowcount:
                 return 0
-            _next_turn(db, dead.key)
-            return self._drop_oldest(db)
+            _next_turn(db, dead)
+            return self._drop_oldest(db, is_for_webhook(dead.key))
 
         if dropped := self._write(bury):
             log.error("dead letters dropped: too many are kept", extra={"dropped": dropped})
 
-    def _drop_oldest(self, db: sqlite3.Connection) -> int:
+    def _drop_oldest(self, db: sqlite3.Connection, of_webhooks: bool) -> int:
         dropped = db.execute(
             "DELETE FROM outbox WHERE (key, sequence) IN (SELECT key, sequence FROM outbox WHERE death IS NOT NULL"
-            " ORDER BY death DESC LIMIT -1 OFFSET ?)",
-            (self._dead_letters_kept,),
+            " AND (key LIKE '%/webhook') = ? ORDER BY death DESC LIMIT -1 OFFSET ?)",
+            (of_webhooks, self._dead_letters_kept),
         ).rowcount
         if dropped:
             db.execute(
@@ -177,7 +201,8 @@ def add_messages(db: sqlite3.Connection, messages: Iterable[OutboxMessage]) -> N
     for message in messages:
         row = (message.key, message.sequence, message.created_at, due_at(message), message.model_dump_json())
         db.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, NULL, ?)", row)
-        db.execute("INSERT OR IGNORE INTO outbox_turns VALUES (?, ?)", (message.key, due_at(message)))
+        turn = (message.key, due_at(message), message.destination)
+        db.execute("INSERT OR IGNORE INTO outbox_turns (key, due_at, destination) VALUES (?, ?, ?)", turn)
 
 
 def _head(db: sqlite3.Connection, key: str) -> Sequence[str] | None:
@@ -188,9 +213,10 @@ def _head(db: sqlite3.Connection, key: str) -> Sequence[str] | None:
     return row
 
 
-def _next_turn(db: sqlite3.Connection, key: str) -> None:
-    """Give the key back after its head went or was put off."""
-    if head := _head(db, key):
-        db.execute("INSERT OR REPLACE INTO outbox_turns VALUES (?, ?)", (key, head[1]))
+def _next_turn(db: sqlite3.Connection, message: OutboxMessage) -> None:
+    """Give the message's key back after its head went or was put off."""
+    if head := _head(db, message.key):
+        turn = (message.key, head[1], message.destination)
+        db.execute("INSERT OR REPLACE INTO outbox_turns (key, due_at, destination) VALUES (?, ?, ?)", turn)
     else:
-        db.execute("DELETE FROM outbox_turns WHERE key = ?", (key,))
+        db.execute("DELETE FROM outbox_turns WHERE key = ?", (message.key,))

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from fscontrol.errors import ConfigurationError
 from fscontrol.store.base import SCHEMA_VERSION
 from fscontrol.store.secrets import Vault, require_one_that_opens
+from fscontrol.store.sqlite_audit import SCHEMA as AUDIT_SCHEMA
 from fscontrol.store.sqlite_keys import SCHEMA as KEYS_SCHEMA
 from fscontrol.store.sqlite_leases import SCHEMA as LEASES_SCHEMA
 from fscontrol.store.sqlite_nodes import SCHEMA as NODES_SCHEMA
+from fscontrol.store.sqlite_outbox import BY_DESTINATION
 from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
 
 Migration = Callable[[sqlite3.Connection, Vault], None]
@@ -60,7 +62,9 @@ def migrate(db: sqlite3.Connection, vault: Vault, name: str) -> None:
 def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
     for statement in filter(
         str.strip,
-        (_TABLES + _INDEXES + NODES_SCHEMA + LEASES_SCHEMA + OUTBOX_SCHEMA + KEYS_SCHEMA).split(";"),
+        (
+            _TABLES + _INDEXES + NODES_SCHEMA + LEASES_SCHEMA + OUTBOX_SCHEMA + KEYS_SCHEMA + AUDIT_SCHEMA
+        ).split(";"),
     ):
         db.execute(statement)
 
@@ -76,5 +80,12 @@ def _seal_fingerprint_key(db: sqlite3.Connection, vault: Vault) -> None:
     db.execute("UPDATE meta SET value = ? WHERE name = 'fingerprint_key'", (sealed,))
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key)
+def _add_destinations(db: sqlite3.Connection, vault: Vault) -> None:
+    """Version 2 had no audit trail, and the backend was the only destination of its outbox."""
+    _create_tables(db, vault)
+    for statement in filter(str.strip, BY_DESTINATION.split(";")):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key, _add_destinations)
 """Step n makes version n + 1 of version n. None is ever changed once it was released; a new one is added at the end."""

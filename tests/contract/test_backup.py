@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 from fscontrol.errors import BackupRefused, ConfigurationError, FscontrolError, SecretUnreadable, StoreError
 from fscontrol.model.access import Role
 from fscontrol.model.api_key import ApiKey
+from fscontrol.model.audit import HOUSE, entry
 from fscontrol.model.call import CallRecord, CallStatus, Candidate
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import OutboxMessage
@@ -26,9 +27,10 @@ from fscontrol.model.organization import Organization
 from fscontrol.provisioning.sync_document import parse
 from fscontrol.store import redis_schema, sqlite_schema
 from fscontrol.store.backup import check_backup, read_backup, write_backup
-from fscontrol.store.base import SCHEMA_VERSION, NodeResult, Store, seal_organization
+from fscontrol.store.base import SCHEMA_VERSION, NodeResult, Store
 from fscontrol.store.redis import RedisStore
 from fscontrol.store.rows import Row
+from fscontrol.store.sealing import seal_organization
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
 from fscontrol.store.sqlite_backup import is_open_elsewhere
@@ -142,6 +144,8 @@ def fill(store: Store) -> None:
     store.put_key(api_key(2, role=Role.BRIDGE, organization=None, expires_at=NOW + 90))
     store.note_key_used("k1", NOW + 1.5)
     store.revoke_key("k1", NOW + 2.5)
+    for number, of in enumerate(("7", None, "8", "7")):
+        store.put_audit(entry(HOUSE, NOW + number // 2, of, "did", f"é {number}"))
 
 
 def everything(store: Store) -> dict[str, Any]:
@@ -162,6 +166,7 @@ def everything(store: Store) -> dict[str, Any]:
         "depth": store.outbox_depth(),
         "api_keys": store.api_keys(),
         "by_digest": [store.key_by_digest(digest) for digest in ("d1", "d2", "d3")],
+        "audit": [store.audit(0, 100, of) for of in (None, "7")],
     }
 
 
@@ -191,7 +196,7 @@ def test_everything_comes_back_in_either_engine(
     assert check_backup(path, vault) == summary
     assert summary.counts == {
         "fingerprint_key": 1, "organization": 2, "node_result": 2, "applied": 3, "gateway": 3, "call": 6, "message": 15,
-        "dead_letter": 2, "dropped": 1, "api_key": 2,
+        "dead_letter": 2, "dropped": 1, "api_key": 2, "audit": 4,
     }  # fmt: skip
     assert copy.is_empty()
     copy.load(read_backup(path, vault), replace=False)
@@ -572,9 +577,9 @@ def version_1_database(path: Path, like: Path) -> None:
         "node_results",
         "calls",
         "outbox",
-        "outbox_turns",
     ):
         db.execute(f"INSERT INTO {table} SELECT * FROM newer.{table}")  # noqa: S608
+    db.execute("INSERT INTO outbox_turns SELECT key, due_at FROM newer.outbox_turns")
     db.execute("INSERT INTO meta SELECT * FROM newer.meta WHERE name <> 'fingerprint_key'")
     db.execute("INSERT INTO meta VALUES ('fingerprint_key', ?)", (OLD_KEY,))
     db.commit()
@@ -601,6 +606,7 @@ def old_database(stores: Stores) -> tuple[Path, dict[str, Any]]:
         "applied": {k: {} for k in ("7", "8", "gone:é")},
         "api_keys": [],
         "by_digest": [None, None, None],
+        "audit": [([], 0), ([], 0)],
     }
 
 

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 
 from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord
-from fscontrol.model.message import OutboxMessage
+from fscontrol.model.message import OutboxMessage, webhook_key
 from fscontrol.store.base import OutboxDepth, Store
 from fscontrol.store.redis import RedisStore
 from fscontrol.store.secrets import Vault
@@ -251,6 +251,69 @@ def test_what_was_queued_is_there_after_reopening(open_one: Opener) -> None:
     again = open_one()
     assert again.outbox_depth() == OutboxDepth(waiting=1, oldest_created_at=NOW, dead=1)
     assert claimed(again) == [("a", 1)]
+
+
+def to_webhook(call_sid: str, of: str, sequence: int = 1, created_at: float = NOW) -> OutboxMessage:
+    return message(webhook_key(call_sid), sequence, created_at).model_copy(
+        update={"destination": f"webhook:{of}"}
+    )
+
+
+def test_each_destination_is_claimed_for_itself(store: Store) -> None:
+    queue(store, message("a"), to_webhook("a", "7"), to_webhook("b", "7"), to_webhook("c", "8:é", 1, NOW + 5))
+    assert store.destinations_due(NOW - 1) == []
+    assert store.destinations_due(NOW) == ["webhook:7"]
+    assert store.destinations_due(NOW + 5) == ["webhook:7", "webhook:8:é"]
+    assert claimed(store, NOW + 9) == [("a", 1)]
+    assert [one.key for one in store.claim_messages(NOW, 10, LEASE, "webhook:7")] == [
+        "a/webhook",
+        "b/webhook",
+    ]
+    assert store.claim_messages(NOW, 10, LEASE, "webhook:7") == []
+    assert store.destinations_due(NOW) == []
+    assert store.destinations_due(NOW + LEASE) == ["webhook:7", "webhook:8:é"], "the lease ran out"
+    assert store.claim_messages(NOW, 10, LEASE, "webhook:unknown") == []
+
+
+def test_what_becomes_of_a_webhooks_message_is_its_own_lane(store: Store) -> None:
+    queue(store, *(to_webhook("a", "7", number) for number in (1, 2, 3)), message("a"))
+    (head,) = store.claim_messages(NOW, 10, LEASE, "webhook:7")
+    assert head == to_webhook("a", "7")
+    store.message_failed(head, "HTTP 503", NOW + 30)
+    assert claimed(store) == [("a", 1)]
+    assert store.destinations_due(NOW + 29) == []
+    (head,) = store.claim_messages(NOW + 30, 10, LEASE, "webhook:7")
+    assert (head.sequence, head.attempts) == (1, 1)
+    store.message_dead(head, "HTTP 404")
+    (head,) = store.claim_messages(NOW + 30, 10, LEASE, "webhook:7")
+    store.message_delivered(head)
+    (head,) = store.claim_messages(NOW + 30, 10, LEASE, "webhook:7")
+    assert head.sequence == 3
+    store.message_delivered(head)
+    assert store.destinations_due(NOW + 1e6) == []
+    assert store.resend_dead_letters(["a", "a/webhook"]) == 1
+    assert store.destinations_due(NOW + 30) == ["webhook:7"]
+    assert [one.sequence for one in store.claim_messages(NOW + 30, 10, LEASE, "webhook:7")] == [1]
+
+
+def test_dead_letters_of_webhooks_push_out_none_of_the_backends(store: Store) -> None:
+    queue(store, message("first"))
+    store.message_dead(message("first"), "refused")
+    for number in range(KEPT + 2):
+        one = to_webhook(f"k{number}", "7")
+        queue(store, one)
+        store.message_dead(one, "refused")
+    letters, total = store.dead_letters(0, 100)
+    assert total == KEPT + 1
+    assert letters[-1].key == "first"
+    assert letters[-2].key == "k2/webhook"
+    assert store.outbox_depth().dropped == 2
+
+
+def test_many_destinations(store: Store) -> None:
+    names = sorted(f"{number:03}" for number in range(300))
+    queue(store, *(to_webhook(f"c{name}", name) for name in names), message("a"))
+    assert store.destinations_due(NOW) == [f"webhook:{name}" for name in names]
 
 
 def test_a_message_that_cannot_be_stored_leaves_no_record(tmp_path: Path) -> None:

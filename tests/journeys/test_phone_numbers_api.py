@@ -163,7 +163,7 @@ def public_client(client: Client) -> Iterator[tuple[Any, Any]]:
     known = {"burki_live_1": Principal("admin", Role.ADMIN, client.organization)}
     doors = [
         phone_numbers.door(house.numbers),
-        control.door(house.book, house.controls.control, house.controls.transfer),
+        control.door(house.store, house.book, house.controls.control, house.controls.transfer),
     ]
     server = HttpServer("127.0.0.1", 0, make_app(doors, known.get, 1 << 20))
     server.start()

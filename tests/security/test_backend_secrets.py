@@ -12,8 +12,8 @@ from gevent import socket
 from pydantic import SecretStr
 
 from fscontrol import settings as configuration
-from fscontrol.app import make_backend, make_outbox
 from fscontrol.backend import messages
+from fscontrol.calls.telling import make_backend, make_outbox
 from fscontrol.errors import BackendError, ConfigurationError
 from fscontrol.http import outbox
 from fscontrol.http.auth import bridge_key

@@ -36,6 +36,7 @@ OURS = {
     "name": f"{CANARY} Acme",
     "trunks": [trunk(f"{CANARY}-t", "127.0.0.1:5099", name=f"{CANARY} carrier")],
     "phone_numbers": [{"phone_number": "+15550001111", "assistant_id": 1, "destination_key": CANARY}],
+    "webhooks": {"url": f"https://{CANARY}.example.com/hook"},
 }
 THEIRS = {
     "organization_id": 8,
@@ -56,6 +57,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/sync-organization"): OURS,
     ("POST", "/api/keys"): {"name": "new", "role": "viewer", "organization_id": 7},
     ("POST", "/api/explain"): {"invite": INVITE, "source_ip": "192.0.2.1"},
+    ("PUT", "/api/organizations/<key>/webhook"): {"url": f"https://{CANARY}.example.com/other"},
     ("POST", "/api/calls/<call_sid>/play"): {"file": "a.wav"},
     ("POST", "/api/calls/<call_sid>/dtmf"): {"digits": "1"},
     ("POST", "/api/calls/<call_sid>/transfer"): {"number": "+15550003333"},
@@ -119,7 +121,12 @@ class House:
         """Everything of organisation 7 is there; what paths name of it."""
         store = self.bridge.application.store
         kept = store.organization("7")
-        if kept is None or len(kept.enabled_trunks) != 1 or len(kept.phone_numbers) != 1:
+        if (
+            kept is None
+            or kept.webhook is None
+            or len(kept.enabled_trunks) != 1
+            or len(kept.phone_numbers) != 1
+        ):
             assert self.bridge.sync(OURS)[0] == 200
         store.put_call(
             CallRecord(

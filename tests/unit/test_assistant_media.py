@@ -23,7 +23,7 @@ from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.media_rules import MediaRules
 from fscontrol.provisioning.sync_document import parse
-from fscontrol.store.base import open_organization, seal_organization
+from fscontrol.store.sealing import open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 
 UUID = "44444444-4444-4444-4444-444444444400"

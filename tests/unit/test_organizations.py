@@ -37,7 +37,9 @@ class Shelf:
         stored = self.organization(key)
         return None if stored is None else stored.generation
 
-    def put_organization(self, organization: Organization, expected_generation: int | None) -> bool:
+    def put_organization(
+        self, organization: Organization, expected_generation: int | None, _audit: object = None
+    ) -> bool:
         gevent.sleep(0)
         old = self.stored.get(organization.key)
         if self.refuse or (old.generation if old else None) != expected_generation:
@@ -52,7 +54,10 @@ class Shelf:
     def put_applied(self, node: str, key: str, applied: Organization | None) -> None:
         self.noted[node, key] = applied is not None and applied.forced and not applied.trunks
 
-    def delete_organization(self, key: str) -> bool:
+    def put_audit(self, _entry: object) -> None:
+        pass
+
+    def delete_organization(self, key: str, _audit: object = None) -> bool:
         return self.stored.pop(key, None) is not None
 
 

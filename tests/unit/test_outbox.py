@@ -11,10 +11,12 @@ import pytest
 from cryptography.fernet import Fernet
 from gevent.event import Event as Signal
 
+from fscontrol.backend.lanes import AT_ONCE
 from fscontrol.backend.outbox import Outbox
+from fscontrol.backend.retries import LEAST_ATTEMPTS
 from fscontrol.errors import BackendRefused, BackendUnavailable, StoreError
 from fscontrol.model.call import CallRecord
-from fscontrol.model.message import OutboxMessage
+from fscontrol.model.message import OutboxMessage, webhook_key
 from fscontrol.store.base import OutboxDepth
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
@@ -51,18 +53,41 @@ class Backend:
 
 
 @dataclass(slots=True)
+class Webhooks:
+    """Take messages, and fail as told: `answers` maps a destination to what happens to its messages."""
+
+    answers: dict[str, Callable[[], object]] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+
+    def post(self, destination: str, path: str, body: bytes, key: str, deadline_seconds: float) -> None:
+        self.tried.append(f"{destination} {key}")
+        self.answers.get(destination, lambda: None)()
+        self.taken.append(f"{destination} {key}")
+
+    def of(self, destination: str) -> list[str]:
+        return [one.partition(" ")[2] for one in self.taken if one.startswith(f"{destination} ")]
+
+
+@dataclass(slots=True)
 class Scene:
-    """An outbox on a store and a backend."""
+    """An outbox on a store, a backend and webhooks."""
 
     store: SqliteStore
     clock: Clock
     backend: Backend
+    webhooks: Webhooks
     outbox: Outbox
 
-    def tell(self, key: str, *sequences: int) -> None:
+    def tell(self, key: str, *sequences: int, destination: str = "") -> None:
         for sequence in sequences:
             message = OutboxMessage(
-                key=key, sequence=sequence, path="/sip-status", body="{}", created_at=self.clock()
+                key=webhook_key(key) if destination else key,
+                sequence=sequence,
+                path="/sip-status",
+                body="{}",
+                created_at=self.clock(),
+                destination=destination,
             )
             self.store.put_call(CallRecord(call_sid=key, direction="inbound", sequence=sequence), [message])
         self.outbox.wake()
@@ -78,10 +103,11 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     store = SqliteStore(tmp_path / "store.db", Vault([Fernet.generate_key().decode()]), 1000)
-    clock, backend = Clock(), Backend()
+    clock, backend, webhooks = Clock(), Backend(), Webhooks()
     outbox = Outbox(
         store,
         backend,
+        webhooks,
         clock=clock,
         random=lambda: 1.0,
         deadline_seconds=5.0,
@@ -90,7 +116,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         poll_seconds=30.0,
     )
     outbox.start()
-    yield Scene(store, clock, backend, outbox)
+    yield Scene(store, clock, backend, webhooks, outbox)
     outbox.stop()
     store.close()
 
@@ -263,3 +289,97 @@ def test_an_earlier_life_is_taken_up(tmp_path: Path, scene: Scene) -> None:
     again.start()
     eventually(lambda: scene.backend.of("a") == ["a:1", "a:2"])
     again.stop()
+
+
+def test_a_webhook_that_hangs_holds_up_nobody_else(scene: Scene) -> None:
+    released = Signal()
+    scene.webhooks.answers["webhook:dead"] = lambda: released.wait(30)
+    for number in range(200):
+        scene.tell(f"d{number:03}", 1, 2, destination="webhook:dead")
+    eventually(lambda: scene.webhooks.tried)
+    for number in range(300):
+        scene.tell(f"c{number:03}", 1, 2, 3)
+        scene.tell(f"c{number:03}", 1, 2, 3, destination=f"webhook:{number % 50}")
+    eventually(lambda: len(scene.backend.taken) == 900)
+    eventually(lambda: len(scene.webhooks.taken) == 900)
+    assert scene.webhooks.of("webhook:dead") == []
+    assert len([one for one in scene.webhooks.tried if one.startswith("webhook:dead ")]) <= AT_ONCE
+    assert scene.store.outbox_depth().waiting == 400
+    released.set()
+    eventually(scene.is_empty)
+    for number in (0, 123, 299):
+        key = f"c{number:03}/webhook"
+        told = [one for one in scene.webhooks.of(f"webhook:{number % 50}") if one.startswith(f"{key}:")]
+        assert told == [f"{key}:{sequence}" for sequence in (1, 2, 3)]
+
+
+def test_many_webhooks_that_hang_hold_up_no_other_for_long(scene: Scene) -> None:
+    for number in range(20):
+        scene.webhooks.answers[f"webhook:dead{number}"] = fall_silent
+        for call in range(10):
+            scene.tell(f"d{number}-{call}", 1, destination=f"webhook:dead{number}")
+    scene.tell("c", 1, 2, 3, destination="webhook:well")
+    eventually(lambda: scene.webhooks.of("webhook:well") == ["c/webhook:1", "c/webhook:2", "c/webhook:3"])
+    tries = len(scene.webhooks.tried)
+    assert tries <= 3 + 20 * AT_ONCE, "the first silence of each was enough"
+
+
+def test_a_silent_webhook_rests_and_is_asked_by_one_message(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.webhooks.answers["webhook:7"] = fall_silent
+    for call in range(20):
+        scene.tell(f"c{call:02}", 1, 2, destination="webhook:7")
+    eventually(
+        lambda: len(scene.webhooks.tried) >= 1 and not scene.outbox._lanes.open(["webhook:7"], scene.clock())
+    )
+    eventually(lambda: len(scene.outbox._trying_webhooks) == 0)
+    before = len(scene.webhooks.tried)
+    scene.pass_time(300.0)
+    eventually(lambda: len(scene.webhooks.tried) == before + 1)
+    del scene.webhooks.answers["webhook:7"]
+    scene.pass_time(300.0)
+    eventually(scene.is_empty)
+    assert len(scene.webhooks.taken) == 40
+    said = [line.message for line in caplog.records if line.levelname == "WARNING"]
+    assert said == ["a webhook does not answer", "a webhook answers again"]
+    assert scene.backend.tried == []
+
+
+def test_what_piled_up_for_a_dead_webhook_dies_of_age_without_a_try_each(scene: Scene) -> None:
+    scene.webhooks.answers["webhook:7"] = fall_silent
+    for call in range(100):
+        scene.tell(f"c{call:03}", 1, destination="webhook:7")
+    for _ in range(LEAST_ATTEMPTS):
+        tries = len(scene.webhooks.tried)
+        scene.pass_time(300.0)
+        eventually(lambda tries=tries: len(scene.webhooks.tried) > tries)  # type: ignore[misc]
+    eventually(lambda: len(scene.outbox._trying_webhooks) == 0)
+    tries = len(scene.webhooks.tried)
+    scene.pass_time(DAY)
+    eventually(scene.is_empty)
+    assert len(scene.webhooks.tried) <= tries + 1
+    assert scene.store.outbox_depth().dead == 100
+    assert "silent" in scene.store.dead_letters(0, 1)[0][0].last_error
+
+
+def test_a_refusing_webhook_is_dead_letters_and_no_silence(scene: Scene) -> None:
+    scene.webhooks.answers["webhook:7"] = refuse(410)
+    scene.tell("a", 1, 2, destination="webhook:7")
+    eventually(lambda: scene.store.outbox_depth().dead == 2)
+    (letter, _), _ = scene.store.dead_letters(0, 10)
+    assert (letter.destination, letter.call_sid) == ("webhook:7", "a")
+
+
+def test_without_a_backend_webhooks_are_told_all_the_same(scene: Scene) -> None:
+    scene.outbox.stop()
+    scene.tell("a", 1)
+    scene.tell("a", 1, destination="webhook:7")
+    alone = Outbox(
+        scene.store, None, scene.webhooks, clock=scene.clock, random=lambda: 0.0, deadline_seconds=5.0,
+        max_age_seconds=DAY,
+    )  # fmt: skip
+    alone.start()
+    eventually(lambda: scene.webhooks.of("webhook:7") == ["a/webhook:1"])
+    alone.stop()
+    assert scene.store.outbox_depth().waiting == 1, "what was for the backend waits until there is one again"

@@ -62,6 +62,13 @@ READ: list[tuple[str, str, str, object]] = [
         ("ai.example", "*.b.example"),
     ),
     ("FSCONTROL_WHEN_ASSISTANT_LOST", "play:sorry.wav", "when_assistant_lost", "play:sorry.wav"),
+    (
+        "FSCONTROL_TRUSTED_PROXIES",
+        "10.0.0.1, 192.0.2.0/24",
+        "trusted_proxies",
+        ("10.0.0.1", "192.0.2.0/24"),
+    ),
+    ("FSCONTROL_AUDIT_DAYS", "30", "audit_days", 30),
     ("FSCONTROL_BACKEND_KEY", "bk", "backend_key", SecretStr("bk")),
     ("FSCONTROL_BACKEND_SECRET", "bs", "backend_secret", SecretStr("bs")),
     ("FSCONTROL_BACKEND_TIMEOUT_SECONDS", "3", "backend_timeout_seconds", 3.0),

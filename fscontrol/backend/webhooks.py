@@ -1,0 +1,106 @@
+"""Organisations' webhooks: what each is to hear, and telling it.
+
+Owns: looking up where a webhook is and what signs, when a message is made and again when it is sent, so that no secret
+lies in a message and a changed URL takes effect. Refuses: to tell a webhook what it does not want any more; private
+addresses and redirects (`outside`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+from fscontrol.backend import signature, webhook_messages
+from fscontrol.errors import BackendRefused, BackendUnavailable, OutsideError, StoreError
+from fscontrol.model.call import CallRecord
+from fscontrol.model.message import OutboxMessage, organization_of
+from fscontrol.model.organization import Organization
+from fscontrol.model.webhook import Webhook, WebhookEvent
+
+log = logging.getLogger(__name__)
+
+_MOST_KNOWN = 10_000
+
+
+class Shelf(Protocol):
+    """Where organisations are kept: a `Store`."""
+
+    def generation(self, key: str) -> int | None: ...
+
+    def organization(self, key: str) -> Organization | None: ...
+
+
+class Poster(Protocol):
+    """How a URL is told: `outside.Outside`."""
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], deadline_seconds: float) -> int: ...
+
+
+class Webhooks:
+    """What is known of an organisation's webhook is kept while its generation is the same, and until `forget`."""
+
+    def __init__(self, store: Shelf, outside: Poster, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._outside = outside
+        self._clock = clock
+        self._known: dict[str, tuple[int, Webhook | None]] = {}
+
+    def forget(self, organization: str) -> None:
+        """It was changed, here or by another control plane."""
+        self._known.pop(organization, None)
+
+    def of(self, organization: str) -> Webhook | None:
+        """An organisation's webhook. Raises `StoreError`."""
+        generation = self._store.generation(organization)
+        if generation is None:
+            return None
+        known = self._known.get(organization)
+        if known is None or known[0] != generation:
+            found = self._store.organization(organization)
+            known = (generation, None) if found is None else (found.generation, found.webhook)
+            self._known[organization] = known
+            if len(self._known) > _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+        return known[1]
+
+    def messages(self, record: CallRecord, now: float) -> list[OutboxMessage]:
+        """What the webhook of a call's organisation is to hear of its new status; none where there is none.
+
+        While the store cannot say, everything is queued: whether it is wanted is asked again when it is sent.
+        """
+        key = record.organization_key
+        if key is None:
+            return []
+        wanted: Collection[WebhookEvent]
+        try:
+            webhook = self.of(key)
+            wanted = webhook.events if webhook else ()
+        except StoreError as error:
+            log.warning(
+                "whether there is a webhook is not known", extra={"organization": key, "reason": str(error)}
+            )
+            wanted = tuple(WebhookEvent)
+        return webhook_messages.messages(record, key, wanted, now)
+
+    def post(
+        self, destination: str, path: str, body: bytes, idempotency_key: str, deadline_seconds: float
+    ) -> None:
+        """Send one message. Raises `BackendUnavailable`, `BackendRefused`, `StoreError`."""
+        organization = organization_of(destination)
+        webhook = self.of(organization)
+        if webhook is None or path not in webhook.events:
+            log.info(
+                "nobody wants a webhook's message any more",
+                extra={"organization": organization, "type": path},
+            )
+            return
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        if webhook.secret.get_secret_value():
+            headers[signature.HEADER] = signature.sign(webhook.secret, body, self._clock())
+        try:
+            status = self._outside.post(webhook.url, body, headers, deadline_seconds)
+        except OutsideError as error:
+            raise BackendUnavailable(f"the webhook: {error}") from None
+        if not 200 <= status < 300:
+            raise BackendRefused(f"the webhook answered {status}", status)

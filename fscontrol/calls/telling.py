@@ -1,0 +1,63 @@
+"""Whoever is told of calls, put together: the backend and organisations' webhooks, over one outbox."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fscontrol.backend import messages
+from fscontrol.backend.client import BackendClient
+from fscontrol.backend.outbox import Outbox
+from fscontrol.backend.outside import Outside
+from fscontrol.backend.webhooks import Webhooks
+from fscontrol.calls.announcing import Announcer
+from fscontrol.settings import Settings
+from fscontrol.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What tells of calls, and what makes the messages. `backend` is None when none is set."""
+
+    backend: BackendClient | None
+    webhooks: Webhooks
+    outbox: Outbox
+    announcer: Announcer
+
+
+def make_telling(settings: Settings, store: Store, random_number: Callable[[], float]) -> Telling:
+    """All of it, not started."""
+    backend = make_backend(settings)
+    webhooks = Webhooks(store, Outside(allow_private=settings.allow_private_urls), time.time)
+    outbox = make_outbox(settings, store, backend, random_number, webhooks)
+    if backend is None:
+        return Telling(None, webhooks, outbox, Announcer(None, None, outbox.wake, webhooks.messages))
+    announcer = Announcer(messages.incoming, messages.status, outbox.wake, webhooks.messages)
+    return Telling(backend, webhooks, outbox, announcer)
+
+
+def make_backend(settings: Settings) -> BackendClient | None:
+    """The backend's client; None when no backend is set, and then nothing is queued for it either."""
+    if not settings.backend_url:
+        return None
+    return BackendClient(settings.backend_url, settings.backend_key, settings.backend_secret)
+
+
+def make_outbox(
+    settings: Settings,
+    store: Store,
+    backend: BackendClient | None,
+    random_number: Callable[[], float],
+    webhooks: Webhooks | None = None,
+) -> Outbox:
+    """The outbox to that backend and those webhooks."""
+    return Outbox(
+        store,
+        backend,
+        webhooks,
+        clock=time.time,
+        random=random_number,
+        deadline_seconds=settings.backend_timeout_seconds,
+        max_age_seconds=settings.outbox_max_age_seconds,
+    )
