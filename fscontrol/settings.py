@@ -496,6 +496,11 @@ class Settings(BaseModel):
         alias="FSCONTROL_RATE_LIMIT_WRITES",
         description="The same for those that change something, pushes among them; Redis counts for all replicas.",
     )
+    rate_limit_wrong_keys: Annotated[str, AfterValidator(_rate)] = Field(
+        "30/minute",
+        alias="FSCONTROL_RATE_LIMIT_WRONG_KEYS",
+        description="Wrong keys of one address before 401 becomes 429; a right one is let in all the same.",
+    )
     calls_kept: int = Field(
         10_000, alias="FSCONTROL_CALLS_KEPT", ge=1, le=10_000_000, description="Call records kept."
     )

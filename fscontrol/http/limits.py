@@ -24,8 +24,6 @@ from fscontrol.http.problems import problem
 from fscontrol.model.access import Principal
 from fscontrol.settings import OFF, Settings
 
-WRONG_KEYS = "30/minute"
-"""Of one address; it keeps a guesser, or a client gone wrong, from filling the log and keeping the store busy."""
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SHARED_SECONDS = 1
 """Longest wait for Redis, once; after that it is left alone for a while."""
@@ -33,16 +31,25 @@ _SHARED_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """How often, such as `600/minute`, or `off`. `store_url`: a Redis in which replicas count together, or another."""
+    """How often, such as `600/minute`, or `off`. `store_url`: a Redis in which replicas count together, or another.
+
+    `wrong_keys` are of one address: a guesser, or a client gone wrong, is not to fill the log and keep the store busy.
+    """
 
     reads: str
     writes: str
     store_url: str = ""
+    wrong_keys: str = OFF
 
     @classmethod
     def by(cls, settings: Settings) -> Allowed:
         """What the settings say."""
-        return cls(settings.rate_limit, settings.rate_limit_writes, settings.store_url)
+        return cls(
+            settings.rate_limit,
+            settings.rate_limit_writes,
+            settings.store_url,
+            settings.rate_limit_wrong_keys,
+        )
 
     @property
     def storage(self) -> str:
@@ -55,7 +62,7 @@ class RateLimits:
 
     def __init__(self, allowed: Allowed) -> None:
         self._allowed = allowed
-        self._wrong_keys = parse(WRONG_KEYS)
+        self._wrong_keys = None if allowed.wrong_keys == OFF else parse(allowed.wrong_keys)
         waits: dict[str, str | int] = {
             "socket_timeout": _SHARED_SECONDS,
             "socket_connect_timeout": _SHARED_SECONDS,
@@ -108,6 +115,8 @@ class RateLimits:
         return self._limit() == OFF or (wanted is not None and wanted.is_unlimited)
 
     def _count_wrong_key(self, address: str) -> None:
+        if self._wrong_keys is None:
+            return
         try:
             counter = self._limiter.limiter
             if counter.hit(self._wrong_keys, "wrong keys", address):

@@ -60,7 +60,7 @@ def ask(client: FlaskClient, path: str, key: str = "backend", method: str = "GET
 
 @pytest.fixture
 def client() -> FlaskClient:
-    return app_of(Allowed("3/hour", "2/hour")).test_client()
+    return app_of(Allowed("3/hour", "2/hour", wrong_keys="30/minute")).test_client()
 
 
 def use_up(client: FlaskClient, path: str, times: int, **how: str) -> None:
@@ -154,7 +154,7 @@ def shared(tmp_path: Path) -> Iterator[str]:
 
 
 def test_replicas_on_one_redis_count_together(shared: str) -> None:
-    one, other = (app_of(Allowed("4/hour", "2/hour", shared)).test_client() for _ in range(2))
+    one, other = (app_of(Allowed("4/hour", "2/hour", shared, "30/minute")).test_client() for _ in range(2))
     answers = [ask(client, "/calls").status_code for client in (one, other, one, other, one, other)]
     assert answers == [200, 200, 200, 200, 429, 429]
     wrong = [ask(client, "/calls", key="wrong").status_code for client in (one, other) for _ in range(20)]

@@ -37,6 +37,7 @@ READ: list[tuple[str, str, str, object]] = [
     ),
     ("FSCONTROL_ESL_PASSWORD", " p ", "esl_password", SecretStr(" p ")),
     ("FSCONTROL_RATE_LIMIT", " 600 per Minute ", "rate_limit", "600/minute"),
+    ("FSCONTROL_RATE_LIMIT_WRONG_KEYS", "9/hour", "rate_limit_wrong_keys", "9/hour"),
     ("FSCONTROL_RATE_LIMIT_WRITES", "off", "rate_limit_writes", "off"),
     ("FSCONTROL_STORE_URL", "redis://127.0.0.1/1", "store_url", "redis://127.0.0.1/1"),
     ("FSCONTROL_CONFIG_DIR", "x/y", "config_dir", Path("x/y")),
