@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from fscontrol import __version__
 from fscontrol.http.auth import ORGANIZATION_HEADER
 from fscontrol.http.operation import Operation, Query, operation_of
-from fscontrol.http.refusals import Refusal
+from fscontrol.http.refusals import refusal_of
 from fscontrol.model.access import Role
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -59,6 +59,11 @@ class Route:
         """Whether X-Organization-Id may be asked of it."""
         told = self.operation.names_organization
         return self.path.startswith(_OF_ONE_ORGANIZATION) if told is None else told
+
+    @property
+    def refusal(self) -> type[BaseModel]:
+        """The form it refuses in."""
+        return self.operation.problem or refusal_of(self.path)
 
 
 def routes_of(app: Flask) -> list[Route]:
@@ -111,7 +116,7 @@ class _Models:
     """The JSON schemas of all models that the routes name, each once."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        wanted = dict.fromkeys(pair for route in routes for pair in _models_of(route.operation))
+        wanted = dict.fromkeys(pair for route in routes for pair in _models_of(route))
         self._references, told = models_json_schema(list(wanted), ref_template=_REFERENCE)
         self.definitions: dict[str, Any] = dict(sorted(told.get("$defs", {}).items()))
 
@@ -120,8 +125,9 @@ class _Models:
         return self._references[(model, mode)]
 
 
-def _models_of(operation: Operation) -> Iterator[tuple[type[BaseModel], Mode]]:
-    yield operation.problem or Refusal, "serialization"
+def _models_of(route: Route) -> Iterator[tuple[type[BaseModel], Mode]]:
+    operation = route.operation
+    yield route.refusal, "serialization"
     yield from ((model, "serialization") for model in operation.answers.values() if model)
     if operation.request is not None:
         yield operation.request, "validation"
@@ -183,7 +189,7 @@ def _parameter(place: str, one: Query) -> dict[str, Any]:
 
 def _responses(route: Route, models: _Models) -> dict[str, Any]:
     operation = route.operation
-    refusal = models.of(operation.problem or Refusal, "serialization")
+    refusal = models.of(route.refusal, "serialization")
     responses: dict[str, Any] = {}
     refusals = refusals_of(route)
     for status in sorted({*operation.answers, *refusals}):

@@ -29,8 +29,8 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-SECONDS = 60
-"""The longest a run may take; it takes about a third of it."""
+SECONDS = 180
+"""When it is given up as hanging; by itself it takes half a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_nothing_is_answered_that_is_not_documented(bridge: Bridge, tmp_path: Pa
     (tmp_path / "openapi.json").write_text(json.dumps(to_try(bridge)))
     command = [sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", bridge.url]
     command += ["--header", f"Authorization: Bearer {API_KEY}", "--header", "X-Organization-Id: 7"]
-    command += ["--seed", SEED, "--max-examples", "10", "--phases", "examples,coverage,fuzzing,stateful"]
+    command += ["--seed", SEED, "--max-examples", "6", "--phases", "examples,coverage,fuzzing"]
     command += ["--checks", ",".join(CHECKS), "--no-shrink", "--warnings", "off", "--no-color"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-5_000:]
