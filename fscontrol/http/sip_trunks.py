@@ -16,8 +16,9 @@ from fscontrol.http.auth import author, organization
 from fscontrol.http.operation import operation
 from fscontrol.http.trunk_documents import NewTrunk, SyncAnswer, TrunkAnswer, TrunkUpdate
 from fscontrol.model.access import Role
+from fscontrol.model.kept_trunk import KeptTrunk
 from fscontrol.model.trunk import Trunk
-from fscontrol.provisioning.trunks import Change, KeptTrunk, Trunks
+from fscontrol.provisioning.trunks import Change, Trunks
 
 _TAG = "sip-trunks"
 PATH = "/api/v1/sip-trunks"

@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 from fscontrol.backend.messages import timestamp
 from fscontrol.errors import InvalidDocument, InvalidUpdate, MalformedBody, Problem
 from fscontrol.model.findings import parts_of, problems_of
+from fscontrol.model.kept_trunk import KeptTrunk
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.push_warnings import warnings_of_trunk
-from fscontrol.provisioning.trunks import KeptTrunk, new_trunk_id
+from fscontrol.provisioning.trunks import new_trunk_id
 
 _NEVER_SHOWN = "api_bearer_token"
 _SHOWN_FIRST = "id", "name", "gateway", "username", "password", "priority", "enabled", "register", "provider"

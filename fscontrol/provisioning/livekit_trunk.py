@@ -16,9 +16,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from fscontrol.errors import InvalidDocument
 from fscontrol.model.findings import problems_of, renamed
+from fscontrol.model.kept_trunk import KeptTrunk
 from fscontrol.model.organization import E164, PhoneNumber
 from fscontrol.model.trunk import Trunk, split_host_port
-from fscontrol.provisioning.trunks import KeptTrunk
 
 ID_PREFIX = "ST_"
 # `name.pstn.twilio.com`, and with the edge in it `name.pstn.ashburn.twilio.com`.

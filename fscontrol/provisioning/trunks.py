@@ -16,21 +16,13 @@ from dataclasses import dataclass
 
 from fscontrol.errors import AlreadyChanged, InvalidDocument, NameTaken, NotFound, Problem
 from fscontrol.model.audit import Author
+from fscontrol.model.kept_trunk import KeptTrunk
 from fscontrol.model.organization import Draft, Organization, PhoneNumber, TrunkTimes
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.organizations import Organizations
 
 Change = Callable[[Trunk], Trunk]
 _OF_A_TRUNK = re.compile(r"^trunks\[\d+\]\.")
-
-
-@dataclass(frozen=True, slots=True)
-class KeptTrunk:
-    """A trunk as it is kept: with its times, and the tag that says which state of it this is."""
-
-    trunk: Trunk
-    times: TrunkTimes
-    tag: str
 
 
 @dataclass(frozen=True, slots=True)
