@@ -248,7 +248,7 @@ def seen_of_ours(
         yield f"{answer.status_code} instead of 404: {answer.text}"
     elif not is_named and answer.status_code not in (200, 201, 400, 404):
         yield f"{answer.status_code} instead of a list without ours: {answer.text}"
-    said = answer.text.replace(f"'{CANARY}-t'", MISSING)  # what he asked for, quoted in the refusal
+    said = answer.text.replace(f"'{CANARY}-t'", f"'{MISSING}'")  # what he asked for, quoted in the refusal
     for name, value in names.items():
         said = said.replace(value, MISSING) if f"<{name}>" in rule else said
     if CANARY in said or "+15550001111" in said:
