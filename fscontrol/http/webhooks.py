@@ -7,16 +7,15 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from fscontrol.errors import InvalidDocument, MalformedBody, NotFound, Problem
+from fscontrol.errors import InvalidDocument, MalformedBody, NotFound
 from fscontrol.http import body
 from fscontrol.http.auth import author, require_sight
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
+from fscontrol.model.findings import problems_of
 from fscontrol.model.organization import Organization
 from fscontrol.model.webhook import Webhook, WebhookEvent
 from fscontrol.provisioning.organizations import Organizations
-
-_WORDS = {"missing": "is required", "extra_forbidden": "is not known here"}
 
 
 class WebhookDocument(BaseModel):
@@ -87,12 +86,7 @@ def _read(given: dict[str, Any], old: Webhook | None) -> Webhook:
         secret = document.secret if document.secret is not None else old.secret if old else SecretStr("")
         return Webhook(url=document.url, secret=secret, events=document.events)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        raise InvalidDocument([_problem(item["loc"], item["type"], item["msg"]) for item in found]) from None
-
-
-def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> Problem:
-    return Problem(".".join(map(str, loc)), _WORDS.get(kind, message.removeprefix("Value error, ")))
+        raise InvalidDocument(problems_of(error)) from None
 
 
 def _there(organization: Organization) -> Webhook:

@@ -399,7 +399,7 @@ def test_the_door(client: FlaskClient, service: Organizations, store: SqliteStor
     [
         ({}, 422, "url"),
         ({"url": "https://h.example.com/x", "colour": 1}, 422, "colour"),
-        ({"url": "https://h.example.com/x", "events": ["x"]}, 422, "events.0"),
+        ({"url": "https://h.example.com/x", "events": ["x"]}, 422, "events[0]"),
         ({"url": "https://h.example.com/x", "events": []}, 422, "events"),
         ({"url": "https://h.example.com/x", "secret": "short"}, 422, "secret"),
         ({"url": "javascript:alert(1)"}, 422, "url"),
