@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
+from fscontrol.model.message import call_sid_of
 
 
 @click.command()
@@ -42,7 +43,14 @@ def dead_letter_table(letters: Iterable[Mapping[str, Any]]) -> Table:
     for letter in letters:
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter["created_at"]))
         to = letter["destination"] or "backend"
-        row = (letter["call_sid"], letter["sequence"], to, letter["path"], created, letter["attempts"])
+        row = (
+            call_sid_of(letter["key"]),
+            letter["sequence"],
+            to,
+            letter["path"],
+            created,
+            letter["attempts"],
+        )
         shown = (*row, letter["last_error"], letter["body"])
         table.add_row(*(escape(str(value)) for value in shown))
     return table

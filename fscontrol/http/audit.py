@@ -13,10 +13,11 @@ from flask import Blueprint, Response, jsonify, request
 
 from fscontrol.errors import StoreError
 from fscontrol.http import body
+from fscontrol.http.answers import Page
 from fscontrol.http.auth import author, principal, require_sight
 from fscontrol.http.operation import Query, operation
 from fscontrol.model.access import Role
-from fscontrol.model.audit import entry
+from fscontrol.model.audit import AuditEntry, entry
 from fscontrol.store.base import Store
 
 log = logging.getLogger(__name__)
@@ -24,12 +25,23 @@ log = logging.getLogger(__name__)
 _QUERY = (*body.PAGE, Query("organization", {"type": "string"}, "only what was done to this organisation"))
 
 
+class AuditPage(Page[AuditEntry]):
+    """Entries, newest first."""
+
+
 def door(store: Store) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("audit", __name__)
 
     @routes.get("/api/audit")
-    @operation("Who changed what, newest first", Role.ADMIN, tag="audit", query=_QUERY, errors=(404, 422))
+    @operation(
+        "Who changed what, newest first",
+        Role.ADMIN,
+        tag="audit",
+        query=_QUERY,
+        answers={200: AuditPage},
+        errors=(404, 422),
+    )
     def show() -> Response:
         skip, limit = body.page()
         wanted = request.args.get("organization") or None

@@ -82,7 +82,7 @@ def _letter(letter: OutboxMessage, mask: bool) -> dict[str, Any]:
     shown = letter.model_dump(mode="json")
     if mask:
         shown["body"] = json.dumps(_masked(json.loads(letter.body)))
-    return {**shown, "call_sid": letter.call_sid}
+    return shown
 
 
 def _masked(told: Any) -> Any:

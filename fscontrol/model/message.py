@@ -25,6 +25,11 @@ def webhook_key(call_sid: str) -> str:
     return call_sid + _OF_WEBHOOKS
 
 
+def call_sid_of(key: str) -> str:
+    """The call whose messages have this key, to whomever."""
+    return key.removesuffix(_OF_WEBHOOKS)
+
+
 class OutboxMessage(FrozenModel):
     """One POST. `key` orders: messages of one key go one after the other, by `sequence`. A key has one destination.
 
@@ -50,7 +55,7 @@ class OutboxMessage(FrozenModel):
     @property
     def call_sid(self) -> str:
         """The call it is about."""
-        return self.key.removesuffix(_OF_WEBHOOKS)
+        return call_sid_of(self.key)
 
 
 def is_for_webhook(key: str) -> bool:
