@@ -10,24 +10,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import gevent
 from gevent.event import Event as Flag
 from gevent.pool import Pool
 
 from fscontrol.calls.admission import (
-    OwnAddresses,
     Question,
     SourceTable,
-    TrunkSource,
     networks_of,
-    own_addresses,
-    source_of,
 )
 from fscontrol.calls.name_cache import NameCache
 from fscontrol.calls.registrars import Registrars
 from fscontrol.calls.resolver import Resolve
+from fscontrol.calls.source_entries import Entry, entry_of, said_of_all
 from fscontrol.errors import SecretUnreadable, StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.assistant_media import AssistantMedia
@@ -45,16 +41,6 @@ _LONGEST_NAP = 30.0
 
 _Place = tuple[str, int]
 """A trunk by its organisation's key and its place among that one's enabled trunks."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A trunk, what it says its addresses are, and its gateways, whose registrars count."""
-
-    source: TrunkSource
-    own: OwnAddresses
-    gateways: tuple[str, ...]
-    media: AssistantMedia
 
 
 class TrunkSources:
@@ -76,11 +62,12 @@ class TrunkSources:
         self._seconds = seconds
         self._clock = clock
         self._key = store.fingerprint_key()
-        self._entries: dict[str, tuple[_Entry, ...]] = {}
+        self._entries: dict[str, tuple[Entry, ...]] = {}
         self._names = NameCache()
         self._registrars = Registrars()
         self._trunk_of_gateway: dict[str, _Place] = {}
         self._trunks_of_name: dict[Question, set[_Place]] = {}
+        self._said: dict[str, tuple[object, ...]] = {}
         self._media: dict[str, dict[str, AssistantMedia]] = {}
         self._unreadable: set[str] = set()
         self._stood_in_for: set[str] = set()
@@ -165,7 +152,7 @@ class TrunkSources:
         if self._registrars.take_event(node, event, self._clock()):
             self._move(filter(None, (self._trunk_of_gateway.get(event.get("Gateway")),)))
 
-    def _entries_of(self, organization: Organization) -> tuple[_Entry, ...]:
+    def _entries_of(self, organization: Organization) -> tuple[Entry, ...]:
         wanted = gateways_of(organization, self._key)
         names = {gateway.name for gateway in wanted}
         earlier = self._in_force(organization)
@@ -179,12 +166,18 @@ class TrunkSources:
         for gateway in (*wanted, *others):
             if gateway.register:
                 gateways.setdefault(gateway.trunk_id, []).append(gateway.name)
+        key, said = organization.key, said_of_all(organization)
+        known = {entry.trunk.id: entry for entry in self._entries.get(key, ())}
+        if self._said.get(key) != said:
+            known = {}
+        self._said[key] = said
         return tuple(
-            _Entry(
-                source_of(organization, trunk),
-                own_addresses(trunk, standing_in.get(trunk.id, ())),
+            entry_of(
+                organization,
+                trunk,
+                tuple(standing_in.get(trunk.id, ())),
                 tuple(dict.fromkeys(gateways.get(trunk.id, ()))),
-                organization.media_for(trunk),
+                known.get(trunk.id),
             )
             for trunk in organization.enabled_trunks
         )
@@ -201,7 +194,7 @@ class TrunkSources:
             log.error("what is in force cannot be read", extra=extra)
             return []
 
-    def _put(self, key: str, entries: tuple[_Entry, ...]) -> None:
+    def _put(self, key: str, entries: tuple[Entry, ...]) -> None:
         self._media.pop(key, None)
         for place, entry in enumerate(self._entries.pop(key, ())):
             for gateway in entry.gateways:
@@ -210,7 +203,9 @@ class TrunkSources:
                 self._trunks_of_name[question].discard((key, place))
                 if not self._trunks_of_name[question]:
                     del self._trunks_of_name[question]
-        if entries:
+        if not entries:
+            self._said.pop(key, None)
+        else:
             self._entries[key] = entries
             self._media[key] = {entry.source.trunk_id: entry.media for entry in entries}
         for place, entry in enumerate(entries):
@@ -234,7 +229,7 @@ class TrunkSources:
         if any(changed):
             self._tell()
 
-    def _networks_of(self, entry: _Entry) -> Iterable[Network]:
+    def _networks_of(self, entry: Entry) -> Iterable[Network]:
         yield from entry.own.networks
         for question in entry.own.questions:
             yield from self._names.networks(question)

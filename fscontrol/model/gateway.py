@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -53,14 +55,48 @@ class Action(StrEnum):
     """Its trunk is another node's now. Plans say so; an answer says `unchanged`, then `removed`, and where to."""
 
 
+MOST_REMEMBERED = 20_000
+"""Trunks whose gateways are remembered, of all organisations together; those of the last one always are."""
+_Made = dict[str, tuple[Trunk, tuple[Gateway, ...]]]
+_remembered: OrderedDict[tuple[bytes, str], _Made] = OrderedDict()
+
+
 def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
-    """The gateways an organisation's enabled trunks are to have; one for each address of a trunk."""
-    found: dict[str, Gateway] = {}
+    """The gateways an organisation's enabled trunks are to have; one for each address of a trunk.
+
+    A trunk that is the very one of the last time has the gateways of the last time: a pass asks several times.
+    """
+    key = organization.key
+    earlier = _remembered.pop((fingerprint_key, key), {})
+    made: _Made = {}
     for trunk in organization.enabled_trunks:
+        known = earlier.get(trunk.id)
+        if known is None or known[0] is not trunk:
+            addresses = trunk.addresses()
+            known = trunk, tuple(_gateway(key, trunk, a, fingerprint_key, _FINGERPRINT) for a in addresses)
+        made[trunk.id] = known
+    if made:
+        _remember((fingerprint_key, key), made)
+    found = {gateway.name: gateway for _, gateways in made.values() for gateway in gateways}
+    if len(found) == sum(len(gateways) for _, gateways in made.values()):
+        return tuple(found.values())
+    return _told_apart(key, (trunk for trunk, _ in made.values()), fingerprint_key)
+
+
+def _remember(whose: tuple[bytes, str], made: _Made) -> None:
+    _remembered[whose] = made
+    while len(_remembered) > 1 and sum(map(len, _remembered.values())) > MOST_REMEMBERED:
+        _remembered.popitem(last=False)
+
+
+def _told_apart(organization: str, trunks: Iterable[Trunk], fingerprint_key: bytes) -> tuple[Gateway, ...]:
+    """The same when trunk ids have one beginning, and two fingerprints one too: the later gets a longer name."""
+    found: dict[str, Gateway] = {}
+    for trunk in trunks:
         for address in trunk.addresses():
-            gateway = _gateway(organization.key, trunk, address, fingerprint_key, _FINGERPRINT)
-            if gateway.name in found:  # trunk ids with one beginning, and two fingerprints with one too
-                gateway = _gateway(organization.key, trunk, address, fingerprint_key, _LONG_FINGERPRINT)
+            gateway = _gateway(organization, trunk, address, fingerprint_key, _FINGERPRINT)
+            if gateway.name in found:
+                gateway = _gateway(organization, trunk, address, fingerprint_key, _LONG_FINGERPRINT)
             found[gateway.name] = gateway
     return tuple(found.values())
 

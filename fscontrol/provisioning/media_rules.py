@@ -51,6 +51,7 @@ class MediaRules:
             f"trunks[{index}].{field}": getattr(trunk, field)
             for index, trunk in enumerate(organization.trunks)
             for field in ("inbound_ai_websocket_url", "ai_websocket_url")
+            if getattr(trunk, field)
         }
         for path, template in named.items():
             if template and not is_allowed(host_of(template), self.hosts):

@@ -50,6 +50,14 @@ def trunk_times(old: Organization | None, trunks: Sequence[Trunk], now: float) -
     return found
 
 
+def with_known_trunks(organization: Organization, stored: Organization | None) -> Organization:
+    """The same with the stored trunks in place of equal ones: what is known of those need not be worked out again."""
+    stored_trunks = {trunk.id: trunk for trunk in stored.trunks} if stored else {}
+    known = ((trunk, stored_trunks.get(trunk.id)) for trunk in organization.trunks)
+    trunks = tuple(old if old is not None and old == new else new for new, old in known)
+    return organization.model_copy(update={"trunks": trunks})
+
+
 class Organizations:
     """The service behind every door that changes an organisation. `wake` is called with the key after a change.
 
@@ -246,7 +254,7 @@ class Organizations:
     def _decided(
         document: SyncDocument, old: Organization | None, now: float, *, force: bool = False
     ) -> Stored:
-        organization = document.organization
+        organization = with_known_trunks(document.organization, old)
         if document.keeps_webhook and old is not None:
             organization = organization.model_copy(update={"webhook": old.webhook})
         same = old is not None and old.draft is None and same_content(old, organization)

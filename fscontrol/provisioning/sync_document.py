@@ -1,13 +1,12 @@
 """The body of `POST /api/sync-organization` as an organisation (CONTRACTS.md §1), pure.
 
-Owns: the tolerated spellings, the defaults that depend on other fields, the rules over a whole push, and the paths in
-which problems are reported. Refuses: guessing; every problem is listed at once and nothing is taken.
+Owns: the tolerated spellings, the rules over a whole push, and the paths in which problems are reported; a trunk's row
+is read by `trunk_row`. Refuses: guessing; every problem is listed at once and nothing is taken.
 """
 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,28 +20,13 @@ from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.model.trunk import Trunk
 from fscontrol.model.webhook import Webhook
 from fscontrol.provisioning.push_warnings import warnings_of
-from fscontrol.provisioning.trunk_rules import missing_credential
+from fscontrol.provisioning.trunk_row import read_trunk
 
 _Part = TypeVar("_Part", bound=BaseModel)
 MOST_TRUNKS = 10_000
 MOST_NUMBERS = 200_000
 MOST_PROBLEMS = 1_000
-_TRUNK_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 _ORGANIZATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
-_BOOLEANS = {
-    "true": True,
-    "t": True,
-    "y": True,
-    "f": False,
-    "n": False,
-    "1": True,
-    "yes": True,
-    "on": True,
-    "false": False,
-    "0": False,
-    "no": False,
-    "off": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +183,7 @@ def _trunks(body: Mapping[str, Any], problems: list[Problem]) -> list[Trunk]:
     seen_ids: dict[str, str] = {}
     seen_names: dict[str, str] = {}
     for path, row in _rows(body, _TRUNK_LISTS, MOST_TRUNKS, problems):
-        trunk = _trunk(path, row, problems)
+        trunk = read_trunk(path, row, problems)
         if trunk is None:
             continue
         if (first := seen_ids.setdefault(trunk.id, path)) != path:
@@ -210,47 +194,6 @@ def _trunks(body: Mapping[str, Any], problems: list[Problem]) -> list[Trunk]:
             )
         trunks.append(trunk)
     return trunks
-
-
-def _trunk(path: str, row: Mapping[str, Any], problems: list[Problem]) -> Trunk | None:
-    fields = {name: value for name, value in row.items() if value is not None}
-    if "gateway" not in fields and "ip" in fields:
-        host = fields["ip"]
-        if isinstance(host, str) and host.count(":") > 1 and not host.startswith("["):
-            host = f"[{host}]"  # else the port would read as one more group of the address
-        fields["gateway"] = f"{host}:{fields['port']}" if "port" in fields else host
-    elif "port" in fields and isinstance(fields.get("gateway"), str) and not _names_a_port(fields["gateway"]):
-        fields["gateway"] = f"{fields['gateway']}:{fields['port']}"
-    name = fields.get("name")
-    if fields.get("id") == "":
-        del fields["id"]
-    if "id" not in fields and isinstance(name, str):
-        fields["id"] = str(uuid.uuid5(_TRUNK_NAMESPACE, name.strip().encode("utf-8", "replace").decode()))
-    named = _filled(fields.get("username")) or _filled(fields.get("auth_username"))
-    credentials = named and bool(fields.get("password"))
-    register = fields.get("register")
-    if register is None:
-        fields["register"] = credentials
-    elif isinstance(register, str):
-        register = fields["register"] = _BOOLEANS.get(register.lower(), register)
-    if missing := missing_credential(
-        register=register in (True, 1), named=named, password=bool(fields.get("password"))
-    ):
-        problems.append(Problem(f"{path}.{missing}", "is required when register is true"))
-    try:
-        return Trunk.model_validate(fields)
-    except ValidationError as error:
-        problems += problems_of(error, path)
-        return None
-
-
-def _names_a_port(address: str) -> bool:
-    return ":" in (address.rpartition("]")[2] if address.startswith("[") else address)
-
-
-def _filled(value: object) -> bool:
-    """Whether something is left of it once it is stripped, as the model does."""
-    return bool(value.strip() if isinstance(value, str) else value)
 
 
 def _numbers(body: Mapping[str, Any], problems: list[Problem]) -> list[PhoneNumber]:

@@ -23,7 +23,7 @@ from fscontrol.store.redis_backup import RedisBackup
 from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_schema import migrate
-from fscontrol.store.sealing import open_organization, seal_organization
+from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 
 _T = TypeVar("_T")
@@ -111,12 +111,14 @@ class RedisStore(RedisNodes, RedisKeys, RedisBackup):
                 old = texts_of(pipe.hgetall(self._key("numbers", key)))
                 pipe.multi()
                 self._queue_numbers_gone(pipe, key, old)
-                self._queue_organization(pipe, organization, seal_organization(organization, self._vault))
+                sealed = seal_organization(organization, self._vault)
+                self._queue_organization(pipe, organization, sealed)
                 self._queue_audit(pipe, audit)
                 try:
                     pipe.execute()
                 except redis.WatchError:
                     return False
+            keep_open(sealed, organization, self._vault)
             return True
 
         return self._do(put)

@@ -15,7 +15,7 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization
 from fscontrol.store.base import Fence, NodeResult
 from fscontrol.store.redis_leases import RedisLeases
-from fscontrol.store.sealing import open_organization, seal_organization
+from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 
 SEPARATOR = "\x1f"
@@ -73,6 +73,7 @@ class RedisNodes(RedisLeases):
         else:
             sealed = seal_organization(applied, self._vault)
             self._fenced(fence, lambda pipe: pipe.hset(name, node, sealed))
+            keep_open(sealed, applied, self._vault)
 
     def applied(self, key: str) -> dict[str, Organization]:
         """See `Store`."""

@@ -1,14 +1,19 @@
-"""An organisation as it lies in a store: one sealed document, so that no credential is readable there.
+"""An organisation as the sealed document a store keeps, and back.
 
-Owns: both ways. Refuses: nothing; who may store what is decided in `provisioning`.
+Owns: the document's form, and keeping the last ones open. Refuses: a readable credential in what is stored.
+
+A field that has its default is left out, which makes the document of a plain trunk a seventh as long. So a default
+that is to change needs a migration of the stores; what was stored would change its meaning else.
 """
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import SecretStr
 
@@ -16,33 +21,81 @@ from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk
 from fscontrol.store.secrets import Vault
 
+MOST_KEPT_OPEN = 20_000
+"""Trunks and numbers of the organisations that are kept open, together; the last few are kept however large."""
+_LAST_FEW = 4
+
+
+class _Opened:
+    """The documents that were sealed or opened last with one vault, by their digest.
+
+    One push reads what it stored, and what is in force, several times. What is sealed anew is another text, so what is
+    kept is never old; and it is kept for the vault that opened it, so one without that key does not get it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, Organization] = OrderedDict()
+        self._size = 0
+
+    def get(self, sealed: str) -> Organization | None:
+        digest = _digest(sealed)
+        if (found := self._kept.get(digest)) is not None:
+            self._kept.move_to_end(digest)
+        return found
+
+    def keep(self, sealed: str, organization: Organization) -> None:
+        digest = _digest(sealed)
+        if self._kept.pop(digest, None) is None:
+            self._size += _size(organization)
+        self._kept[digest] = organization
+        while self._size > MOST_KEPT_OPEN and len(self._kept) > _LAST_FEW:
+            _, oldest = self._kept.popitem(last=False)
+            self._size -= _size(oldest)
+
+
+_opened: WeakKeyDictionary[Vault, _Opened] = WeakKeyDictionary()
+
 
 def seal_organization(organization: Organization, vault: Vault) -> str:
     """The organisation as one encrypted document: no credential lies readable in the store."""
-    document = organization.model_dump(mode="json", by_alias=True)
-    document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
+    document = organization.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if "stream_token" in document.get("media", ()):
+        document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
     if organization.webhook is not None:
         document["webhook"]["secret"] = organization.webhook.secret.get_secret_value()
-    _show_secrets(organization.trunks, document["trunks"])
+    _show_secrets(organization.trunks, document)
     if organization.draft is not None:
-        _show_secrets(organization.draft.trunks, document["draft"]["trunks"])
+        _show_secrets(organization.draft.trunks, document["draft"])
     return vault.seal(json.dumps(document, separators=(",", ":")))
 
 
-def _show_secrets(trunks: Sequence[Trunk], documents: Sequence[dict[str, Any]]) -> None:
-    for trunk, shown in zip(trunks, documents, strict=True):
-        shown["password"] = trunk.password.get_secret_value()
-        shown["api_bearer_token"] = trunk.api_bearer_token.get_secret_value()
+def keep_open(sealed: str, organization: Organization, vault: Vault) -> None:
+    """What has just been sealed and stored will be read at once; on the hub's thread, as `open_organization` is."""
+    _opened.setdefault(vault, _Opened()).keep(sealed, organization)
 
 
-@functools.lru_cache(maxsize=4)
 def open_organization(sealed: str, vault: Vault) -> Organization:
-    """The reverse of `seal_organization`; raises `SecretUnreadable`.
-
-    The last few are kept open (one push reads several times, 0.4 s each at 5,000 trunks), each for the vault that
-    opened it. What is sealed anew is another text, so what is kept is never old.
-    """
+    """The reverse of `seal_organization`; raises `SecretUnreadable`."""
+    opened = _opened.setdefault(vault, _Opened())
+    if (known := opened.get(sealed)) is not None:
+        return known
     document = json.loads(vault.open(sealed))
-    for trunk in (*document["trunks"], *(document.get("draft") or {"trunks": ()})["trunks"]):
-        trunk["password"] = SecretStr(trunk["password"])
-    return Organization.model_validate(document)
+    for trunk in (*document.get("trunks", ()), *(document.get("draft") or {}).get("trunks", ())):
+        trunk["password"] = SecretStr(trunk.get("password", ""))
+    organization = Organization.model_validate(document)
+    opened.keep(sealed, organization)
+    return organization
+
+
+def _show_secrets(trunks: Sequence[Trunk], document: dict[str, Any]) -> None:
+    for trunk, shown in zip(trunks, document.get("trunks", ()), strict=True):
+        for name in shown.keys() & {"password", "api_bearer_token"}:
+            shown[name] = getattr(trunk, name).get_secret_value()
+
+
+def _digest(sealed: str) -> bytes:
+    return hashlib.blake2b(sealed.encode(), digest_size=16).digest()
+
+
+def _size(organization: Organization) -> int:
+    return len(organization.trunks) + len(organization.phone_numbers)

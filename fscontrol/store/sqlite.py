@@ -21,7 +21,7 @@ from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import AUDIT_DAYS_KEPT, AUDIT_KEPT, DAYS_KEPT, DEAD_LETTERS_KEPT, Assignment
-from fscontrol.store.sealing import open_organization, seal_organization
+from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite_audit import SqliteAudit
 from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_organization
@@ -114,15 +114,19 @@ class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteA
         """See `Store`."""
         key = organization.key
 
-        def put(db: sqlite3.Connection) -> bool:
+        def put(db: sqlite3.Connection) -> str | None:
             row = db.execute("SELECT generation FROM organizations WHERE key = ?", (key,)).fetchone()
             if (row[0] if row else None) != expected_generation:
-                return False
-            insert_organization(db, organization, seal_organization(organization, self._vault))
+                return None
+            sealed = seal_organization(organization, self._vault)
+            insert_organization(db, organization, sealed)
             self._add_audit(db, audit)
-            return True
+            return sealed
 
-        return self._write(put)
+        if (sealed := self._write(put)) is None:
+            return False
+        keep_open(sealed, organization, self._vault)
+        return True
 
     def organization(self, key: str) -> Organization | None:
         """See `Store`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.organization import Organization
 from fscontrol.store.base import Fence, NodeResult
-from fscontrol.store.sealing import open_organization, seal_organization
+from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite_leases import require_newest
 
@@ -94,8 +94,10 @@ class SqliteNodes(ABC):
         if applied is None:
             self._write_rows("DELETE FROM applied WHERE organization = ? AND node = ?", [(key, node)], fence)
         else:
-            row = (key, node, seal_organization(applied, self._vault))
+            sealed = seal_organization(applied, self._vault)
+            row = (key, node, sealed)
             self._write_rows("INSERT OR REPLACE INTO applied VALUES (?, ?, ?)", [row], fence)
+            keep_open(sealed, applied, self._vault)
 
     def applied(self, key: str) -> dict[str, Organization]:
         """See `Store`."""
