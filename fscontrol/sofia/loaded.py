@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from fscontrol.errors import CommandRefused
@@ -47,7 +47,8 @@ class LoadedGateways:
         self._client = client
         self._registrations = registrations
         self._clock = clock
-        self._known: set[str] = set()
+        self._known: frozenset[str] = frozenset()
+        self._lists: dict[str, frozenset[str]] = {}
         self._whole_until: float | None = None
         client.on_up(self.forget)  # nothing is replayed: what was said before the connection was lost is old
 
@@ -56,14 +57,14 @@ class LoadedGateways:
         if self._whole_until is None or self._clock() >= self._whole_until:
             return self._ask_for_everything()
         names = self._ask_for_names()
+        if names == self._known and names == self._board().keys():
+            return dict(self._board())
         # New, or told of by events alone; or on neither list, as one that changed from DOWN to UP between the two is:
         # ask before it is taken for gone.
         unclear = (names ^ self._known) | (names - self._board().keys())
         if len(unclear) > MOST_ASKED_ALONE:
             return self._ask_for_everything()
-        for name in unclear:
-            if self._ask_for_one(name):
-                names.add(name)
+        names |= {name for name in unclear if self._ask_for_one(name)}
         self._registrations.take_gone(self._client.name, self._known - names)
         self._known = names
         board = self._board()
@@ -110,21 +111,24 @@ class LoadedGateways:
             gateways = parse_gateways(answer)
         mine = [status for status in gateways.values() if status.profile == PROFILE]
         loaded = self._registrations.take_snapshot(self._client.name, mine, asked_at)
-        self._known = set(loaded)
+        self._known = frozenset(loaded)
         self._whole_until = started_at + WHOLE_SECONDS
         return loaded
 
-    def _ask_for_names(self) -> set[str]:
+    def _ask_for_names(self) -> frozenset[str]:
         # Up before down: a gateway that is being deleted goes from UP to DOWN, and its name must not be missed.
-        return set(self._list(up=True)) | set(self._list(up=False))
+        lists = self._list(up=True), self._list(up=False)
+        known = {text: self._lists.get(text) or frozenset(text.split()) for text in lists}
+        self._lists = known  # FreeSWITCH repeats itself word for word while nothing comes or goes
+        return known[lists[0]] | known[lists[1]]
 
-    def _list(self, *, up: bool) -> Iterable[str]:
+    def _list(self, *, up: bool) -> str:
         try:
             answer = self._client.request(commands.gateway_names(PROFILE, up=up))
         except CommandRefused as error:
             if _NO_ANSWER in str(error):
-                return []
+                return ""
             raise
-        if not _NAMES.fullmatch(answer):
+        if answer not in self._lists and not _NAMES.fullmatch(answer):
             raise CommandRefused(f"no list of gateways but {answer[:80]!r}")
-        return answer.split()
+        return answer

@@ -175,6 +175,9 @@ def _not_loaded(change: Change) -> tuple[Status, GatewayOutcome]:
 def _accepted(told: Told, change: Change, *, loaded: bool) -> tuple[Status, GatewayOutcome]:
     if not loaded:
         return _not_loaded(change)
+    if not change.replaces:  # most of them
+        action = told.first.get(change.name, change.action)
+        return Status.CONVERGED, GatewayOutcome(change.trunk_id, change.name, action, loaded)
     left = [name for name in change.replaces if name in told.loaded]
     waits = any(name not in told.plan.to_kill for name in left)
     detail = "the gateway it replaces is still loaded" if left else None

@@ -66,14 +66,21 @@ def environment() -> Environment:
 
 def checked(text: str, what: str) -> str:
     """`text` if it is well-formed and the preprocessor will read it as written; raises `RenderError` naming `what`."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if _INCLUDE_TAG.search(line) and not _INCLUDE_TAG.fullmatch(line.strip()):
+    parsed(text, what)
+    return text
+
+
+def parsed(text: str, what: str) -> etree._Element:
+    """The same check, and what the text says."""
+    for tag in _INCLUDE_TAG.finditer(text):
+        start, end = text.rfind("\n", 0, tag.start()) + 1, text.find("\n", tag.end())
+        if text[start : end if end >= 0 else None].strip() != tag[0]:
+            number = text.count("\n", 0, start) + 1
             raise RenderError(
                 f"{what}, line {number}: <include> must stand alone, or the preprocessor drops the line"
             )
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        etree.fromstring(text.encode(), parser)
+        return etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError as error:
         raise RenderError(f"{what} is not well-formed: line {error.lineno}: {error.msg}") from None
-    return text
