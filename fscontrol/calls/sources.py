@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import gevent
 from gevent.event import Event as Flag
@@ -229,13 +229,12 @@ class TrunkSources:
         if any(changed):
             self._tell()
 
-    def _networks_of(self, entry: Entry) -> Iterable[Network]:
-        yield from entry.own.networks
-        for question in entry.own.questions:
-            yield from self._names.networks(question)
-        if entry.own.registrar:
-            for gateway in entry.gateways:
-                yield from self._registrars.networks(gateway)
+    def _networks_of(self, entry: Entry) -> Sequence[Network]:
+        own = entry.own
+        found = [network for question in own.questions for network in self._names.networks(question)]
+        if own.registrar:
+            found += [n for gateway in entry.gateways for n in self._registrars.networks(gateway)]
+        return (*own.networks, *found)
 
     def _tell(self) -> None:
         for listener in self._listeners:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import secrets
 import signal
 import tempfile
@@ -16,6 +17,9 @@ from pydantic import SecretStr
 
 from fscontrol import settings as configuration
 from fscontrol.settings import NodeAddress, Settings
+
+GARBAGE_THRESHOLD = 25_000
+"""Objects made, less those freed, before the youngest are looked at; Python's own is 700."""
 
 
 @click.command()
@@ -38,10 +42,22 @@ def serve(simulate: bool) -> None:
         configuration.require_safe(chosen)
         application = Application(chosen)
         application.start()
+        collect_garbage_less_often()
         try:
             wait_for_signal()
         finally:
             application.stop()
+
+
+def collect_garbage_less_often() -> None:
+    """Keep Python's collector off what stays for ever, and have it look at the rest only after much was made.
+
+    It looks at every object there is, 0.1 s with thousands of trunks, while frames of audio wait. One push of 5,000
+    trunks made it look four times; almost nothing of ours is in cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
 
 
 def wait_for_signal() -> None:

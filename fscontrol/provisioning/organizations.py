@@ -54,7 +54,7 @@ def with_known_trunks(organization: Organization, stored: Organization | None) -
     """The same with the stored trunks in place of equal ones: what is known of those need not be worked out again."""
     stored_trunks = {trunk.id: trunk for trunk in stored.trunks} if stored else {}
     known = ((trunk, stored_trunks.get(trunk.id)) for trunk in organization.trunks)
-    trunks = tuple(old if old is not None and old == new else new for new, old in known)
+    trunks = tuple(new if old is new or old != new or old is None else old for new, old in known)
     return organization.model_copy(update={"trunks": trunks})
 
 
@@ -226,9 +226,7 @@ class Organizations:
         `force_on` are the nodes that may remove them however many they are; it is noted as what is in force there:
         nothing. An organisation forgotten before whose gateways are still held back may be deleted again so.
         """
-        left = any(
-            owner.organization == key for node in force_on for owner in self._store.ledger(node).values()
-        )
+        left = any(self._store.ledger(node, [key]) for node in force_on)
         if not left and self._store.generation(key) is None:
             raise NotFound(f"there is no organisation {key!r}")
         for node in force_on:

@@ -30,7 +30,7 @@ from fscontrol.sofia.on_node import NodeGateways
 from fscontrol.sofia.outcome import INSIST, PassOutcome, Status, Told, outcome_of
 from fscontrol.sofia.peers import Peers
 from fscontrol.sofia.placement import Placement
-from fscontrol.sofia.plan import Plan, holds_back, in_force_after
+from fscontrol.sofia.plan import HANDFUL, Plan, holds_back, in_force_after
 from fscontrol.sofia.reading import Reading
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.work import Caution, Ledger, Work
@@ -95,10 +95,10 @@ class NodeApplier:
 
     def plan(self, key: str, desired: Organization | None) -> tuple[Plan, str]:
         """What a pass would do if this were stored, and why it would hold removals back. Raises as `request` does."""
-        loaded, ledger = self._gateways.look(), self._store.ledger(self._node)
+        loaded, ledger = self._gateways.look(), self._store.ledger(self._node, [key])
         work = self._reading.imagine(key, desired, loaded, ledger, self._placement())
         loaded = self._look_closely([work], loaded)
-        self._hold_back([work], loaded, ledger)
+        self._hold_back([work], loaded)
         return work.plan, work.why_held
 
     def run(self, keys: Iterable[str], pushed: Collection[str] = ()) -> dict[str, PassOutcome]:
@@ -108,10 +108,11 @@ class NodeApplier:
         """
         self.attempts.forget(pushed)
         self._gateways.await_gone({})
-        loaded, ledger, placement = self._gateways.look(), self._store.ledger(self._node), self._placement()
+        keys, placement = list(keys), self._placement()
+        loaded, ledger = self._gateways.look(), self._store.ledger(self._node, keys)
         works = self._reading.read(keys, loaded, ledger, placement)
         loaded = self._look_closely(works, loaded)
-        self._hold_back(works, loaded, ledger)
+        self._hold_back(works, loaded)
         self._postpone(works, pushed)
         for work in works:
             work.first = {change.name: change.action for change in work.plan.changes}
@@ -145,11 +146,13 @@ class NodeApplier:
             work.look(replace(work.world, loaded=loaded, now=self._clock()))
         return loaded
 
-    def _hold_back(self, works: list[Work], loaded: Loaded, ledger: Ledger) -> None:
+    def _hold_back(self, works: list[Work], loaded: Loaded) -> None:
         """Leave removals alone when all of this pass together would take too much of the node away."""
         asking = [work for work in works if work.plan.removed and not work.world.forced]
         removed = sum(len(work.plan.removed) for work in asking)
-        ours = len(ledger.keys() & loaded.keys())
+        if removed < HANDFUL:
+            return
+        ours = len(self._store.ledger(self._node).keys() & loaded.keys())
         if not holds_back(removed, ours, self._caution.most_removed_share):
             return
         much = f"{removed} of the {ours} gateways on {self._node} would be removed"

@@ -19,8 +19,7 @@ def told_by_holder(store: Store, node: str, key: str, generation: int) -> PassOu
     repeats what is stored may be told what came of it before. Raises `StoreError`.
     """
     if generation < 0:
-        left = any(owner.organization == key for owner in store.ledger(node).values())
-        return None if left else PassOutcome(node, generation, Status.CONVERGED)
+        return None if store.ledger(node, [key]) else PassOutcome(node, generation, Status.CONVERGED)
     for result in store.node_results(key):
         if result.node == node and result.generation >= generation and result.status in _WORDS:
             return PassOutcome(node, result.generation, Status(result.status), (), result.detail)

@@ -152,11 +152,11 @@ def make_plan(organization: str, desired: Sequence[Gateway], world: World) -> Pl
 
 def _plan_trunk(parts: _Parts, gateways: list[Gateway], old: list[str], former: list[Gateway]) -> None:
     world = parts.world
+    new = [gateway for gateway in gateways if gateway.name not in parts.settled]
     if not old and not former:  # nothing to take over from: most trunks, most of the time
-        parts.changes += _changes(gateways, gateways, old, Verdict.ACCEPTED, world)
+        parts.changes += _changes(gateways, new, old, Verdict.ACCEPTED, world)
         parts.present += gateways
         return
-    new = [gateway for gateway in gateways if gateway.name not in parts.settled]
     verdict = judge(new, old, former, world)
     parts.changes += _changes(gateways, new, old, verdict, world)
     in_force = [gateway.name for gateway in former]

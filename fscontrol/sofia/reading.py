@@ -134,13 +134,12 @@ class Reading:
 
     def _adopt(self, key: str, known: Iterable[Gateway], loaded: Loaded, ledger: Ledger) -> None:
         """Take into the ledger what is ours by its name or by our own file, when the store has lost it."""
-        ours = {gateway.name: GatewayKey(key, gateway.trunk_id) for gateway in known}
-        trunks = {slug_of(owner.trunk_id): owner.trunk_id for owner in ours.values()}
-        for name in self._delivery.delivered_names(key):
-            slug = trunk_slug(name)
-            ours.setdefault(name, GatewayKey(key, trunks.get(slug, slug)))
-        lost = {name: owner for name, owner in ours.items() if name in loaded and name not in ledger}
-        if lost:
+        trunk_ids = {gateway.name: gateway.trunk_id for gateway in known}
+        ours = trunk_ids.keys() | set(self._delivery.delivered_names(key))
+        if names := (ours & loaded.keys()) - ledger.keys():
+            by_slug = {slug_of(trunk_id): trunk_id for trunk_id in trunk_ids.values()}
+            slugs = {name: trunk_slug(name) for name in names}
+            lost = {n: GatewayKey(key, trunk_ids.get(n) or by_slug.get(s, s)) for n, s in slugs.items()}
             extra = {"organization": key, "count": len(lost)}
             log.warning("gateways of ours were not in the ledger", extra=extra)
             if self._lease.held:  # another may plan, and changes nothing
@@ -161,12 +160,10 @@ class _Surroundings:
         self._said: dict[str, Loaded | None] = {}
         self._holders: Holders = {}
         if placement is not None:
-            wanted = set(keys)
             for name in (node, *peers.names):
-                held = ledger if name == node else store.ledger(name)
+                held = ledger if name == node else store.ledger(name, keys)
                 for gateway, key in held.items():
-                    if key.organization in wanted:
-                        self._holders.setdefault(key, {}).setdefault(name, []).append(gateway)
+                    self._holders.setdefault(key, {}).setdefault(name, []).append(gateway)
 
     def away(self, wanted: Iterable[Gateway]) -> dict[str, Away]:
         """The registering trunks of these gateways that other nodes own."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from lxml import etree
 from markupsafe import Markup
 
 from fscontrol.errors import RenderError
 from fscontrol.model.gateway import Gateway
 from fscontrol.sofia.xml import environment, parsed
 
+_NAMES = etree.XPath("//gateway/@name", smart_strings=False)
 _MOST_KEPT = 10_000
 """Elements, half a kilobyte each."""
 
@@ -56,7 +58,7 @@ def _element(gateway: Gateway) -> Markup:
 
 def _as_meant(text: str, gateways: Sequence[Gateway], what: str) -> str:
     """The text, if it parses to these gateways and no others."""
-    found = [element.get("name") for element in parsed(text, what).iter("gateway")]
+    found = _NAMES(parsed(text, what))
     if found != [gateway.name for gateway in gateways]:
         raise RenderError(f"{what} did not survive rendering unchanged")
     return text

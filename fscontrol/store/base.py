@@ -121,8 +121,11 @@ class Store(KeyStore, Protocol):
     def assignments(self, texts: Collection[str]) -> list[Assignment]:
         """Every phone number whose E.164 form or destination key is one of `texts`, of all organisations."""
 
-    def ledger(self, node: str) -> dict[str, GatewayKey]:
-        """The gateways this project has started on a node and not yet seen gone: the ones that are ours to remove."""
+    def ledger(self, node: str, organizations: Collection[str] | None = None) -> dict[str, GatewayKey]:
+        """The gateways this project has started on a node and not yet seen gone: the ones that are ours to remove.
+
+        Of these organisations only; None: of all.
+        """
 
     def add_to_ledger(
         self, node: str, gateways: Mapping[str, GatewayKey], fence: Fence | None = None

@@ -28,9 +28,12 @@ class RedisNodes(RedisLeases):
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def ledger(self, node: str) -> dict[str, GatewayKey]:
+    def ledger(self, node: str, organizations: Collection[str] | None = None) -> dict[str, GatewayKey]:
         """See `Store`."""
         entries = self._do(lambda: texts_of(self._redis.hgetall(self._key("ledger", node))))
+        if organizations is not None:
+            among = tuple(organization + SEPARATOR for organization in organizations)
+            entries = {name: value for name, value in entries.items() if value.startswith(among)}
         return {name: GatewayKey(*value.split(SEPARATOR, 1)) for name, value in entries.items()}
 
     def add_to_ledger(

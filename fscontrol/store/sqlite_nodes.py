@@ -6,6 +6,7 @@ Owns: these tables. Refuses: to show a credential; what is in force is sealed as
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -60,9 +61,14 @@ class SqliteNodes(ABC):
 
         self._write(write)
 
-    def ledger(self, node: str) -> dict[str, GatewayKey]:
+    def ledger(self, node: str, organizations: Collection[str] | None = None) -> dict[str, GatewayKey]:
         """See `Store`."""
-        rows = self._read("SELECT name, organization, trunk_id FROM gateways WHERE node = ?", node)
+        query = "SELECT name, organization, trunk_id FROM gateways WHERE node = ?"
+        if organizations is None:
+            rows = self._read(query, node)
+        else:
+            among = " AND organization IN (SELECT value FROM json_each(?))"
+            rows = self._read(query + among, node, json.dumps(list(organizations)))
         return {name: GatewayKey(organization, trunk_id) for name, organization, trunk_id in rows}
 
     def add_to_ledger(

@@ -268,6 +268,28 @@ def test_the_ledger(store: Store, open_one: Opener) -> None:
     assert list(store.ledger("fs2")) == ["7.a.1"]
 
 
+def test_the_ledger_of_some_organizations(store: Store) -> None:
+    entries = {f"{key}.a.1": GatewayKey(key, "a") for key in ("7", "77", "a'b", "a%")}
+    store.add_to_ledger("fs1", entries)
+    assert store.ledger("fs1", ["7", "a'b", "unknown"]) == {n: entries[n] for n in ("7.a.1", "a'b.a.1")}
+    assert store.ledger("fs1", []) == {}
+    assert store.ledger("fs2", ["7"]) == {}
+
+
+def test_what_was_just_stored_is_not_opened_again(store: Store, open_one: Opener) -> None:
+    """An unchanged trunk is one object from the push to the node; other processes read what was written."""
+    made = organization(7, 1, ONE)
+    put(store, made)
+    store.put_applied("fs1", "7", made)
+    assert store.organization("7") is made
+    assert store.applied("7")["fs1"] is made
+    read = open_one().organization("7")
+    assert read == made
+    assert read is not made
+    put(open_one(), organization(7, 2, TWO), 1)
+    assert store.organization("7") == organization(7, 2, TWO)
+
+
 def test_node_results(store: Store) -> None:
     for node, status in (("b", "failed"), ("a", "pending"), ("b", "converged")):
         store.put_node_result("7", NodeResult(node=node, generation=2, status=status, detail="é", at=1.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import gevent
@@ -48,8 +49,9 @@ class Shelf:
         self.stored[organization.key] = organization
         return True
 
-    def ledger(self, node: str) -> dict[str, GatewayKey]:
-        return self.owned.get(node, {})
+    def ledger(self, node: str, organizations: Collection[str]) -> dict[str, GatewayKey]:
+        owned = self.owned.get(node, {})
+        return {name: owner for name, owner in owned.items() if owner.organization in organizations}
 
     def put_applied(self, node: str, key: str, applied: Organization | None) -> None:
         self.noted[node, key] = applied is not None and applied.forced and not applied.trunks
