@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,46 +20,52 @@ from fscontrol.cli.freeswitch_config import node_config
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
 from fscontrol.simulator.freeswitch_process import FreeswitchProcess
+from fscontrol.simulator.server import StandIn
 from fscontrol.sofia.acl import open_wall
+from fscontrol.sofia.deliver import write_tree
+from fscontrol.sofia.tree import render_tree
 
 KEY = "benchmark-key-0123456789"
 HOST = "127.0.0.1"
-_TICKS = os.sysconf("SC_CLK_TCK")
+_MUTATIONS = ("startgw", "killgw", "rescan", "register")
+_CPUCLOCK_SCHED = 2  # the kernel's clock of all that a process's threads ran (linux/posix-timers.h)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one push, in seconds: until its answer, and of the control plane's processor time."""
+
+    answer: float
+    cpu: float
 
 
 class Subject:
-    """Started on entering, ended on leaving; everything it writes is below `work`."""
+    """Started on entering, ended on leaving; everything it writes is below `work`.
 
-    def __init__(self, program: str, delivery: str, work: Path) -> None:
+    `program` is a real FreeSWITCH's; None has the stand-in, in this process.
+    """
+
+    def __init__(self, program: str | None, delivery: str, work: Path) -> None:
         self._work = work
-        self._environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-            "SIP_BRIDGE_API_KEY": KEY,
-            "FSCONTROL_HTTP": f"{HOST}:{_free()}",
-            "FSCONTROL_CALL_SOCKET": f"{HOST}:{_free()}",
-            "FSCONTROL_NODES": f"fs1={HOST}:{_free()}",
-            "FSCONTROL_ESL_PASSWORD": "benchmark-esl-password",
-            "FSCONTROL_SIP_PORT": str(_free()),
-            "FSCONTROL_STORE_URL": f"sqlite:///{work}/fscontrol.db",
-            "FSCONTROL_CONFIG_DIR": str(work / "conf"),
-            "FSCONTROL_APPLY_TIMEOUT_SECONDS": "120",
-            "FSCONTROL_MAX_BODY_BYTES": str(64 << 20),
-            "FSCONTROL_GATEWAY_NETWORKS": "127.0.0.0/8",
-            "FSCONTROL_DELIVERY": delivery,
-            "FSCONTROL_XML_CURL_PASSWORD": "benchmark-xml-password",
-            "FSCONTROL_LOG_LEVEL": "WARNING",
-        }
+        self._environment = environment_of(work, delivery)
         self._settings = configuration.load(self._environment, None)
-        self._freeswitch = FreeswitchProcess(
-            program, node_config(self._settings, self._settings.nodes[0]), work
-        )
+        config = node_config(self._settings, self._settings.nodes[0])
+        self._switch: FreeswitchProcess | StandIn
+        if program is None:
+            write_tree(work / "conf", render_tree(config))
+            port = self._settings.nodes[0].port
+            self._switch = StandIn(work / "conf", config.esl_password, esl_port=port, node_name=config.node)
+        else:
+            self._switch = FreeswitchProcess(program, config, work)
         self._process: subprocess.Popen[bytes] | None = None
         self._node = NodeClient(self._settings.nodes[0], self._settings.esl_password, 60.0, random.random)
 
     def __enter__(self) -> Self:
         open_wall(self._work / "conf")
-        self._freeswitch.start(60.0)
+        if isinstance(self._switch, StandIn):
+            self._switch.start()
+        else:
+            self._switch.start(60.0)
         with (self._work / "serve.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fscontrol", "serve"],
@@ -79,10 +86,10 @@ class Subject:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(30)
-        self._freeswitch.stop()
+        self._switch.stop()
 
-    def push(self, organization: int, trunks: list[dict[str, object]]) -> tuple[float, float]:
-        """Seconds until the answer, and seconds of the control plane's CPU (FreeSWITCH's own not counted)."""
+    def push(self, organization: int, trunks: list[dict[str, object]]) -> Cost:
+        """Push an organisation whole. FreeSWITCH's own processor time is not counted."""
         cpu, began = self._cpu(), time.perf_counter()
         answer = self._ask(
             "POST", "/api/sync-organization", {"organization_id": organization, "trunks": trunks}
@@ -90,7 +97,13 @@ class Subject:
         took = time.perf_counter() - began
         if answer.status_code != 200:
             raise RuntimeError(f"{answer.status_code}: {answer.text[:300]}")
-        return took, self._cpu() - cpu
+        return Cost(took, self._cpu() - cpu)
+
+    def mutations(self) -> int | None:
+        """How many commands so far changed gateways; None of a real FreeSWITCH, which does not tell."""
+        if not isinstance(self._switch, StandIn):
+            return None
+        return sum(any(word in command for word in _MUTATIONS) for command in self._switch.commands)
 
     def startgw(self) -> float:
         """Seconds of one `startgw` of a name that is nowhere: the reload, the question and the reading of an answer."""
@@ -110,8 +123,7 @@ class Subject:
         return self._process.pid
 
     def _cpu(self) -> float:
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return time.clock_gettime(~self._pid << 3 | _CPUCLOCK_SCHED)
 
     def _ask(self, method: str, path: str, body: object = None) -> requests.Response:
         headers = {"Authorization": f"Bearer {KEY}"}
@@ -124,6 +136,28 @@ class Subject:
             return self._node.connected and self._ask("GET", "/readyz").status_code == 200
         except requests.ConnectionError:
             return False
+
+
+def environment_of(work: Path, delivery: str) -> dict[str, str]:
+    """The settings of a control plane and its node, below `work`, on ports of their own."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "SIP_BRIDGE_API_KEY": KEY,
+        "FSCONTROL_HTTP": f"{HOST}:{_free()}",
+        "FSCONTROL_CALL_SOCKET": f"{HOST}:{_free()}",
+        "FSCONTROL_NODES": f"fs1={HOST}:{_free()}",
+        "FSCONTROL_ESL_PASSWORD": "benchmark-esl-password",
+        "FSCONTROL_SIP_PORT": str(_free()),
+        "FSCONTROL_STORE_URL": f"sqlite:///{work}/fscontrol.db",
+        "FSCONTROL_CONFIG_DIR": str(work / "conf"),
+        "FSCONTROL_APPLY_TIMEOUT_SECONDS": "120",
+        "FSCONTROL_MAX_BODY_BYTES": str(64 << 20),
+        "FSCONTROL_GATEWAY_NETWORKS": "127.0.0.0/8",
+        "FSCONTROL_DELIVERY": delivery,
+        "FSCONTROL_XML_CURL_PASSWORD": "benchmark-xml-password",
+        "FSCONTROL_LOG_LEVEL": "WARNING",
+    }
 
 
 def trunks(count: int, changed: int = 0) -> list[dict[str, Any]]:
