@@ -154,7 +154,11 @@ def _plan_trunk(parts: _Parts, gateways: list[Gateway], old: list[str], former: 
     world = parts.world
     new = [gateway for gateway in gateways if gateway.name not in parts.settled]
     if not old and not former:  # nothing to take over from: most trunks, most of the time
-        parts.changes += _changes(gateways, new, old, Verdict.ACCEPTED, world)
+        said = carriers_words([gateway for gateway in new if gateway.register], world)
+        for gateway in gateways:
+            action = Action.UNCHANGED if gateway.name in world.loaded else Action.CREATED
+            heard = said.get(gateway.name, "")
+            parts.changes.append(Change(action, gateway.name, gateway.trunk_id, gateway, said=heard))
         parts.present += gateways
         return
     verdict = judge(new, old, former, world)

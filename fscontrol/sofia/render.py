@@ -22,12 +22,21 @@ from fscontrol.sofia.xml import environment, parsed
 _NAMES = etree.XPath("//gateway/@name", smart_strings=False)
 _MOST_KEPT = 10_000
 """Elements, half a kilobyte each."""
+_MOST_FILES = 1_000
+_last: dict[str, tuple[tuple[Gateway, ...], str]] = {}
 
 
 def render_gateways(organization: str, gateways: Sequence[Gateway]) -> str:
-    """The file for one organisation's gateways, escaped and checked."""
+    """The file for one organisation's gateways, escaped and checked; the last one again while they are the same."""
+    known = _last.get(organization)
+    if known is not None and known[0] == tuple(gateways):
+        return known[1]
     text = environment().get_template("gateways.xml").render(elements=_elements(gateways))
-    return _as_meant(text, gateways, f"the gateways of organisation {organization}")
+    _as_meant(text, gateways, f"the gateways of organisation {organization}")
+    if len(_last) >= _MOST_FILES:
+        _last.clear()
+    _last[organization] = tuple(gateways), text
+    return text
 
 
 def render_served(profile: str, gateways: Sequence[Gateway]) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from fscontrol.errors import SecretUnreadable, StoreError
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
-from fscontrol.store.redis import RedisStore
 from fscontrol.store.secrets import Vault, open_vault
 from fscontrol.store.sqlite import SqliteStore
 from fscontrol.store.sqlite_backup import is_open_elsewhere
@@ -51,6 +50,8 @@ def open_store(settings: Settings, *, unfinished: bool = False) -> Store:
             calls_kept_days=settings.calls_kept_days,
             audit_days=settings.audit_days,
         )
+    from fscontrol.store.redis import RedisStore  # 8 MB of memory that the embedded store does not need
+
     return RedisStore(
         settings.store_url,
         vault,
