@@ -204,3 +204,22 @@ def test_expiries_are_spread_and_a_trunks_own_is_kept() -> None:
     )
     assert expiry("t", expire_seconds=600) == "600"
     assert expiry("t", register=False) is None
+
+
+def test_what_is_remembered_of_a_trunk_is_of_that_trunk_organization_and_key() -> None:
+    """A pass asks several times; only the very same trunk, of the same owner, under the same key, has an answer."""
+    trunk, other = (Trunk.model_validate({**BASE, "id": identifier}) for identifier in ("a", "b"))
+    changed = Trunk.model_validate({**BASE, "id": "a", "password": "another"})
+
+    def names(key: bytes, organization: str, *trunks: Trunk) -> list[str]:
+        return [gateway.name for gateway in gateways_of(Organization(id=organization, trunks=trunks), key)]
+
+    first = gateways_of(Organization(id="7", trunks=(trunk, other)), KEY)
+    again = gateways_of(Organization(id="7", trunks=(other, trunk)), KEY)
+    assert [id(gateway) for gateway in again] == [id(gateway) for gateway in reversed(first)]
+    assert names(KEY, "7", changed, other) == [names(KEY, "7", changed)[0], first[1].name]
+    assert names(KEY, "7", changed) != [first[0].name]
+    assert names(KEY, "7", trunk) == [first[0].name]
+    assert not set(names(b"x" * 32, "7", trunk)) & {gateway.name for gateway in first}
+    assert names(KEY, "8", trunk)[0].startswith("8.")
+    assert names(KEY, "7", Trunk.model_validate({**BASE, "id": "a", "enabled": False})) == []

@@ -206,6 +206,15 @@ def test_everything_is_asked_for_again_after_a_while_and_after_a_reconnect(clock
     assert node.asked == ["xmlstatus gateway", "gwlist up", "gwlist down", "xmlstatus gateway"]
 
 
+def test_one_that_the_board_has_lost_is_asked_for_again(clock: Clock) -> None:
+    """The list is the same, word for word; an event of its deletion was a stranger's of that name."""
+    node = Node(a="UP", b="UP")
+    loaded, board = looking(node, clock)
+    board.take_gone("fs1", ["b"])
+    assert loaded.look()["b"].is_registered
+    assert node.asked == ["gwlist up", "gwlist down", "xmlstatus gateway b"]
+
+
 @pytest.mark.parametrize("answer", ["Invalid Profile [external]", "-USAGE: x", "a <b>", "a\nb"])
 def test_an_answer_that_is_no_list_is_refused(
     clock: Clock, answer: str, monkeypatch: pytest.MonkeyPatch

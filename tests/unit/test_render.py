@@ -196,3 +196,11 @@ def test_any_value_survives_or_is_refused(tmp_path: Path, value: str, prefix: st
     assert result.variables == VARIABLES
     root = etree.fromstring(f"<root>{result.text}</root>")
     assert [(p.get("name"), p.get("value")) for p in root.iter("param")] == list(made.parameters)
+
+
+def test_the_last_file_is_kept_for_these_gateways_alone() -> None:
+    one, other = gateway("x", name="7.t.1"), gateway("y", name="7.t.1")
+    assert values(render_gateways("7", [one])) == {"7.t.1": [("proxy", "a.example.com"), ("password", "x")]}
+    assert values(render_gateways("7", [other])) == {"7.t.1": [("proxy", "a.example.com"), ("password", "y")]}
+    assert values(render_gateways("8", [one])) == values(render_gateways("7", [one]))
+    assert values(render_gateways("7", [])) == {}

@@ -15,6 +15,7 @@ from fscontrol.calls.registrars import LONGEST_BINDING, Registrars
 from fscontrol.calls.resolver import Resolved
 from fscontrol.calls.sources import QUESTIONS_AT_ONCE, TrunkSources
 from fscontrol.errors import StoreError
+from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.gateway import gateways_of
 from fscontrol.model.networks import Network
 from fscontrol.model.organization import Organization
@@ -404,3 +405,18 @@ def test_an_old_form_does_not_widen_what_a_trunk_says_itself(world: World) -> No
     old = old_and_new(world, allowed_addresses=["203.0.113.5"])
     world.sources.take_gateway_event("fs1", gateway_event(old, "REGED", "198.51.100.7"))
     assert [world.owners(ip) for ip in ("192.0.2.1", "198.51.100.7", "203.0.113.5")] == [[], [], ["7"]]
+
+
+def test_what_an_organization_says_for_all_reaches_trunks_that_did_not_change() -> None:
+    world = World()
+    world.push("7", {"gateway": "192.0.2.1"})
+    before = world.sources.table.owners("192.0.2.1")
+    world.shelf.stored["7"] = world.shelf.stored["7"].model_copy(
+        update={"channel_limit": 3, "media": AssistantMedia(stream_url="wss://a.example.com/x")}
+    )
+    world.sources.refresh("7")
+    (owner,) = world.sources.table.owners("192.0.2.1")
+    assert [owner] != before
+    assert 3 in [scope.channel_limit for scope in owner.scopes]
+    assert (media := world.sources.media_for("7", "t0")) is not None
+    assert media.stream_url == "wss://a.example.com/x"

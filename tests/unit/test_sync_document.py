@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -645,3 +645,35 @@ def test_what_is_accepted_can_be_rendered(
     except InvalidDocument:
         return
     assert render_gateways(organization.key, gateways_of(organization, b"k"))
+
+
+class TestARowReadBefore:
+    """What was read is not read again, and is not confounded with what only looks like it."""
+
+    ROW: ClassVar[dict[str, Any]] = {
+        "name": "kept",
+        "gateway": "a.example.com",
+        "username": "u",
+        "password": "p",
+    }
+
+    def trunk(self, **changes: Any) -> Trunk:
+        (trunk,) = parse({"organization_id": 7, "trunks": [{**self.ROW, **changes}]}).organization.trunks
+        return trunk
+
+    def test_gives_the_trunk_it_gave(self) -> None:
+        assert (first := self.trunk()) is self.trunk()
+        assert self.trunk(password="other") != first
+
+    @pytest.mark.parametrize(("one", "other"), [(1, "1"), (1, 2)])
+    def test_another_value_is_another_row(self, one: object, other: object) -> None:
+        first, second = self.trunk(priority=one), self.trunk(priority=other)
+        assert first is not second
+        assert (first.priority, second.priority) == (1, int(str(other)))
+
+    def test_a_problem_is_found_every_time(self) -> None:
+        row = {**self.ROW, "register": True, "password": ""}
+        expected = {
+            f"trunks[{n}].{field}" for n, field in ((0, "password"), (1, "password"), (1, "id"), (1, "name"))
+        }
+        assert problems({"organization_id": 7, "trunks": [row, row]}).keys() == expected
