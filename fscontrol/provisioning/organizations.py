@@ -45,7 +45,8 @@ def trunk_times(old: Organization | None, trunks: Sequence[Trunk], now: float) -
     found: dict[str, TrunkTimes] = {}
     for trunk in trunks:
         times = known.get(trunk.id) or TrunkTimes(created_at=now, updated_at=now)
-        is_same = before.get(trunk.id) == trunk
+        was = before.get(trunk.id)
+        is_same = was is trunk or was == trunk
         found[trunk.id] = times if is_same else times.model_copy(update={"updated_at": now})
     return found
 
