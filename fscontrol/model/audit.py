@@ -99,7 +99,7 @@ def changes_of(
     found: list[FieldChange] = []
     more = 0
     for path, one, other in _pairs(before, after):
-        if one == other:
+        if one is other or one == other:  # a trunk that a push did not change is the very one
             continue
         if len(found) >= MOST_CHANGES:
             more += 1

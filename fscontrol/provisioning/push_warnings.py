@@ -26,7 +26,10 @@ _NOT_YET: dict[str, object] = {
 def warnings_of_trunk(trunk: Trunk) -> list[str]:
     """What is accepted of one trunk and has no effect, in sentences."""
     warnings = []
-    idle = [field for field, default in _NOT_YET.items() if getattr(trunk, field) != default]
+    said = _NOT_YET.keys() & trunk.model_fields_set
+    idle = [
+        field for field, default in _NOT_YET.items() if field in said and getattr(trunk, field) != default
+    ]
     if idle:
         warnings.append(f"stored, without effect in this version: {', '.join(idle)}")
     left_out = [codec for codec in trunk.codecs if codec.partition("@")[0].upper() not in CARRIED_CODECS]
