@@ -16,7 +16,8 @@ from fscontrol.simulator.freeswitch_process import find_freeswitch
 TITLE = """Pushes of trunks without registration. *CPU* is the control plane's processor time, by its own clock, so that
 other work on the machine counts little; *answer* is the push's, by the wall's. About a second of a change is
 FreeSWITCH's, whose worker removes the replaced gateway once a second; what we do in that second beside is counted."""
-_TARGETS = """Targets, read off the tables: one changed among 5,000 trunks costs at most 2 × one among 50 in our CPU: reached where
+_TARGETS = """\
+Targets, read off the tables: one changed among 5,000 trunks costs at most 2 × one among 50 in our CPU: reached where
 the trunks are 100 organisations'. A push carries its organisation whole, so the one of 5,000 does not reach it: each of
 its rows is read, compared, stored sealed (twice: what is wanted, what is in force), planned, written and answered.
 Rows, fingerprints, sources, elements and documents that did not change are taken from the last time; what is left is
