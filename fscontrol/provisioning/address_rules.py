@@ -8,8 +8,9 @@ DNS by itself and may be told something else each time; a firewall is what keeps
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fscontrol.errors import Problem
@@ -20,6 +21,8 @@ from fscontrol.model.trunk import Trunk, split_host_port
 SETTING = "FSCONTROL_GATEWAY_NETWORKS"
 _METADATA = (ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254"))
 _THIS_MACHINE = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+_MOST_KEPT = 10_000
+"""Addresses whose judgement is kept: most pushes repeat theirs."""
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 
 
@@ -45,17 +48,23 @@ class AddressRules:
 
     def why_not(self, address: str) -> str | None:
         """Why a gateway may not be at this `host[:port]`; None when it may."""
-        host, _ = split_host_port(address)
-        literal = plain_address(host)
-        if literal is None:
-            is_local = host in _LOCAL_NAMES or host.endswith(".localhost")
-            refused = is_local and not any(map(self._is_allowed, _THIS_MACHINE))
-            return _sentence(host, "this machine") if refused else None
-        kind = _kind(literal)
-        return None if kind is None or self._is_allowed(literal) else _sentence(host, kind)
+        return _why_not(address, self.allowed)
 
-    def _is_allowed(self, address: Address) -> bool:
-        return any(address in network for network in self.allowed)
+
+@functools.lru_cache(maxsize=_MOST_KEPT)
+def _why_not(text: str, allowed: tuple[Network, ...]) -> str | None:
+    host, _ = split_host_port(text)
+    literal = plain_address(host)
+    if literal is None:
+        is_local = host in _LOCAL_NAMES or host.endswith(".localhost")
+        refused = is_local and not any(_is_among(address, allowed) for address in _THIS_MACHINE)
+        return _sentence(host, "this machine") if refused else None
+    kind = _kind(literal)
+    return None if kind is None or _is_among(literal, allowed) else _sentence(host, kind)
+
+
+def _is_among(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)
 
 
 def _destinations(trunk: Trunk) -> Iterator[tuple[str, str]]:
