@@ -139,7 +139,7 @@ def test_a_store_of_a_newer_version_is_refused(command: str, tmp_path: Path) -> 
     ended = run(
         command, *(["b"] if command == "backup" else []), cwd=tmp_path,
         FSCONTROL_STORE_URL=f"sqlite:///{tmp_path}/f.db", SIP_BRIDGE_API_KEY="long-enough-api-key-1234",
-        FSCONTROL_ESL_PASSWORD="long-enough-password",
+        FSCONTROL_ESL_PASSWORD="long-enough-password", FSCONTROL_SECRET_KEY=Fernet.generate_key().decode(),
     )  # fmt: skip
     assert (ended.returncode, "newer fscontrol" in ended.stderr) == (78, True), ended
 
