@@ -172,7 +172,7 @@ class NodeLease:
     def _keep(self) -> None:
         if not self._client.connected:
             return  # somebody who reaches the node is the better holder: ours runs out
-        sent = self._clock()
+        sent, lapsed = self._clock(), self._token is not None and not self.held
         lease = self._store.acquire_lease(self.name, self._holder, self._seconds)
         if lease.holder != self._holder and is_dead_neighbour(lease.holder):
             log.info(
@@ -183,10 +183,16 @@ class NodeLease:
         if lease.holder != self._holder:
             if self._token is not None:
                 self._lose(f"{lease.holder} has it")
-        elif lease.token != self._token or not self._is_on_node:
-            self._take(lease, sent)
         else:
-            self._until = self._end_of(sent)
+            same = lease.token == self._token
+            if same and self._is_on_node:
+                self._until = self._end_of(sent)
+            else:
+                self._take(lease, sent)
+            if same and lapsed and lease.token == self._token:
+                # For a moment it was not held, and nobody noticed; whoever asked meanwhile, as at a reconnect, left it.
+                log.info("node is ours to steer again", extra={"node": self.node, "token": lease.token})
+                self._tell(self._taken)
 
     def _take(self, lease: Lease, sent: float) -> None:
         """A token that the node does not have yet; it is written there before anything is done."""

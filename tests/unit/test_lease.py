@@ -105,6 +105,27 @@ def test_it_is_taken_and_the_node_knows(kept: Kept) -> None:
     kept.lease.require()
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_lapse_that_nobody_noticed_is_told(kept: Kept, *, restarted: bool) -> None:
+    """A node that was away for a little longer than the lease lasts, and was back before the next round."""
+    kept.round()
+    kept.node.connected = False
+    kept.now += 3.9
+    kept.round()
+    assert kept.held()
+    kept.now += 1.2
+    kept.node.connected = True
+    if restarted:
+        kept.node.variables.clear()
+    assert not kept.held(), "what looks at the node now leaves it alone"
+    for callback in kept.node.up:
+        callback()
+    kept.round()
+    assert kept.held()
+    assert kept.told == ["taken", "taken"]
+    assert kept.node.variables[VARIABLE] == "1"
+
+
 def test_it_is_anothers(kept: Kept) -> None:
     kept.store.holder, kept.store.token = "other", 4
     kept.round()
