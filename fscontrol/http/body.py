@@ -51,7 +51,8 @@ def json_body(*, optional: bool = False) -> Any:
             return {}
         raise MalformedBody("the body is empty; a JSON object is expected")
     try:
-        parsed = json.loads(raw, parse_constant=_refuse_constant)
+        # Decoded here: `json` would guess UTF-16 and UTF-32 too, and let a lone surrogate through in each of them.
+        parsed = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
         if _ESCAPED_SURROGATE.search(raw):
             # A lone surrogate is JSON and no text: it could be neither stored nor answered.
             json.dumps(parsed, ensure_ascii=False).encode()

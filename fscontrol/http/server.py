@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Sequence
+from email.errors import MalformedHeaderDefect, MissingHeaderBodySeparatorDefect
+from io import BufferedIOBase
 from typing import Any
 
 from flask import Blueprint, Flask
@@ -42,8 +44,36 @@ def make_app(
     return app
 
 
+def _ambiguity(headers: Iterable[tuple[str, str]], defects: Iterable[object]) -> str:
+    """Why two readers may disagree about what these headers are and where the body ends; empty when they agree.
+
+    Where a proxy in front sees another end than we do, what follows is somebody else's request (RFC 9112 §6.3, §11.2).
+    """
+    if any(
+        isinstance(defect, MissingHeaderBodySeparatorDefect | MalformedHeaderDefect) for defect in defects
+    ):
+        return "a line is no header"
+    found: dict[str, list[str]] = {"content-length": [], "transfer-encoding": []}
+    for name, value in headers:
+        if "\n" in value or "\r" in value:
+            return "a header goes on in the next line"
+        if (told := found.get(name.lower())) is not None:
+            told.append(value.strip().lower())
+    lengths, codings = found.values()
+    if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
+        return "Content-Length is not one number"
+    if codings not in ([], ["chunked"]):
+        return "Transfer-Encoding is not chunked"
+    return "Content-Length and Transfer-Encoding" if lengths and codings else ""
+
+
 class _Handler(WSGIHandler):
-    """Says in a line, and not in a traceback, that a client fell silent in the middle of a request."""
+    """Refuses what is ambiguous; says in a line, and not in a traceback, that a client fell silent in a request."""
+
+    def MessageClass(self, fp: BufferedIOBase, *rest: Any) -> Any:
+        headers: Any = super().MessageClass(fp, *rest)
+        headers.status = headers.status or _ambiguity(headers.items(), headers.defects)
+        return headers
 
     def read_request(self, raw_requestline: str) -> Any:
         try:

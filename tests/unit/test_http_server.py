@@ -66,3 +66,39 @@ def test_no_answer_waits_for_an_acknowledgement(server: HttpServer) -> None:
     with connect(server) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b'"at_once":true' in read_answer(connection)
+
+
+AMBIGUOUS = [
+    "Content-Length: 5\r\nTransfer-Encoding: chunked",
+    "Content-Length: 4\r\nTransfer-Encoding: xchunked",
+    "Transfer-Encoding: chunked, identity",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+    "Content-Length: 2\r\nContent-Length: 40",
+    "Content-Length: +2",
+    "Content-Length: 2, 2",
+    "X-Organization-Id: 7\r\n 8",
+    "Content-Length : 0",
+    "no header at all",
+]
+
+
+@pytest.mark.parametrize("headers", AMBIGUOUS)
+def test_a_request_whose_end_a_proxy_may_see_elsewhere_is_refused(server: HttpServer, headers: str) -> None:
+    behind = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+    with connect(server) as connection:
+        connection.sendall(f"POST /healthz HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{behind}".encode())
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1") == 1
+
+
+def test_one_that_is_plain_is_not(server: HttpServer) -> None:
+    for framing in (
+        "Content-Length: 0\r\n\r\n",
+        "Transfer-Encoding: Chunked\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n0\r\n\r\n",
+    ):
+        with connect(server) as connection:
+            connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: x\r\n{framing}".encode())
+            assert b"200 OK" in read_answer(connection)
