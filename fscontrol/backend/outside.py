@@ -24,6 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fscontrol.backend.deadline import within
 from fscontrol.errors import UrlRefused, UrlUnavailable
+from fscontrol.model.networks import inner_address
 
 _MOST_REDIRECTS = 3
 _PIECE = 64 * 1024
@@ -45,16 +46,12 @@ class OutsideAnswer:
 def is_public(address: str) -> bool:
     """Whether a literal address is one of the public internet's, also when it hides an IPv4 address."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inside = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inside is not None:
-            return is_public(str(inside))
-        if ip in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+    inner = inner_address(ip)
+    if inner is not None:
+        return is_public(str(inner))
+    if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip.is_loopback)
-
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Outside:

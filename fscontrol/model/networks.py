@@ -12,6 +12,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAPPED_BITS = 96
+_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 def plain_address(text: str) -> Address | None:
@@ -31,6 +33,22 @@ def plain_network(network: Network) -> Network:
         if mapped is not None:
             return ipaddress.ip_network((int(mapped), network.prefixlen - _MAPPED_BITS))
     return network
+
+
+def inner_address(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 host that an IPv6 address leads to by a translator or a tunnel; None for every other.
+
+    NAT64 (RFC 6052, RFC 8215), 6to4, Teredo, IPv4-compatible. `::ffff:…` is IPv4 already (`plain_address`).
+    """
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address.ipv4_mapped or address.sixtofour:
+        return address.ipv4_mapped or address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    low = int(address) & 0xFFFF_FFFF
+    is_compatible = address in _COMPATIBLE and low > 1
+    return ipaddress.IPv4Address(low) if is_compatible or any(address in one for one in _NAT64) else None
 
 
 def host_network(address: Address) -> Network:

@@ -1,9 +1,10 @@
 """Where a trunk's gateways may be; pure. A trunk has FreeSWITCH send SIP, with credentials, to a host a tenant names.
 
-Owns: the addresses nobody's carrier is at (loopback, link-local and with it the clouds' metadata services, multicast,
-the unspecified one, `localhost`), and which of them the installation allows. Refuses (as problems of the document)
-those. Private networks are fine: PBXs live there. What a host *name* resolves to is not looked at: FreeSWITCH asks
-DNS by itself and may be told something else each time; a firewall is what keeps it in.
+Owns: the addresses nobody's carrier is at (loopback, link-local, the clouds' metadata services, multicast, reserved and
+unspecified ones, `localhost`; also inside an IPv6 address that a translator or tunnel turns into IPv4), and which of
+them the installation allows. Refuses (as problems of the document) those. Private networks are fine: PBXs live there.
+What a host *name* resolves to is not looked at: FreeSWITCH asks DNS by itself and may be told something else each
+time; a firewall is what keeps it in.
 """
 
 from __future__ import annotations
@@ -14,16 +15,50 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fscontrol.errors import Problem
-from fscontrol.model.networks import Address, Network, plain_address, plain_network
+from fscontrol.model.networks import Address, Network, inner_address, plain_address, plain_network
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk, split_host_port
 
 SETTING = "FSCONTROL_GATEWAY_NETWORKS"
-_METADATA = (ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254"))
+_METADATA = tuple(
+    ipaddress.ip_address(text)
+    for text in (
+        "169.254.169.254",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+    )
+)
+"""AWS and most others, twice in IPv6; Alibaba, Oracle, Azure."""
+_METADATA_NAMES = frozenset(
+    (
+        "metadata",
+        "metadata.goog",
+        "metadata.google.internal",
+        "metadata.tencentyun.com",
+        "instance-data",
+        "instance-data.ec2.internal",
+    )
+)
+"""What their own resolvers answer with those addresses."""
 _THIS_MACHINE = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 _MOST_KEPT = 10_000
 """Addresses whose judgement is kept: most pushes repeat theirs."""
-_LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
+LOCAL_NAMES = frozenset(
+    (
+        "localhost",
+        "localhost.localdomain",
+        "localhost4",
+        "localhost4.localdomain4",
+        "localhost6",
+        "localhost6.localdomain6",
+        "ip6-localhost",
+        "ip6-loopback",
+    )
+)
+_THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +91,20 @@ def _why_not(text: str, allowed: tuple[Network, ...]) -> str | None:
     host, _ = split_host_port(text)
     literal = plain_address(host)
     if literal is None:
-        is_local = host in _LOCAL_NAMES or host.endswith(".localhost")
-        refused = is_local and not any(_is_among(address, allowed) for address in _THIS_MACHINE)
-        return _sentence(host, "this machine") if refused else None
-    kind = _kind(literal)
-    return None if kind is None or _is_among(literal, allowed) else _sentence(host, kind)
+        return _why_not_named(host, allowed)
+    inner = inner_address(literal)
+    kind = _kind(literal) or (_kind(inner) if inner else None)
+    is_allowed = _is_among(literal, allowed) or (inner is not None and _is_among(inner, allowed))
+    return None if kind is None or is_allowed else _sentence(host, kind)
+
+
+def _why_not_named(host: str, allowed: tuple[Network, ...]) -> str | None:
+    if host in _METADATA_NAMES and not any(_is_among(address, allowed) for address in _METADATA):
+        return _sentence(host, "a metadata service")
+    is_local = host in LOCAL_NAMES or host.endswith(".localhost")
+    if is_local and not any(_is_among(address, allowed) for address in _THIS_MACHINE):
+        return _sentence(host, "this machine")
+    return None
 
 
 def _is_among(address: Address, networks: Iterable[Network]) -> bool:
@@ -82,8 +126,9 @@ def _kind(address: Address) -> str | None:
     kinds = {
         "a loopback address": address.is_loopback,
         "a link-local address": address.is_link_local,
-        "the unspecified address": address.is_unspecified,
+        "the unspecified address": address.is_unspecified or address in _THIS_NETWORK,
         "a multicast address": address.is_multicast,
+        "a reserved address": address.version == 4 and address.is_reserved,
     }
     return next((kind for kind, found in kinds.items() if found), None)
 

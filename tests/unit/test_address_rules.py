@@ -25,6 +25,22 @@ NOBODYS = [
     ("localhost:5060", "this machine"),
     ("sip.localhost", "this machine"),
     ("localhost.localdomain", "this machine"),
+    ("localhost6", "this machine"),
+    ("localhost4.localdomain4", "this machine"),
+    ("[64:ff9b::7f00:1]", "a loopback address"),
+    ("[64:ff9b::169.254.169.254]:5060", "a metadata service"),
+    ("[64:ff9b:1::a9fe:a9fe]", "a metadata service"),
+    ("[2002:7f00:1::]", "a loopback address"),
+    ("[::127.0.0.1]", "a loopback address"),
+    ("100.100.100.200", "a metadata service"),
+    ("192.0.0.192", "a metadata service"),
+    ("168.63.129.16", "a metadata service"),
+    ("metadata.google.internal", "a metadata service"),
+    ("METADATA.google.internal.:80", "a metadata service"),
+    ("instance-data", "a metadata service"),
+    ("0.1.2.3", "the unspecified address"),
+    ("255.255.255.255", "a reserved address"),
+    ("240.0.0.1", "a reserved address"),
 ]
 
 
@@ -46,6 +62,9 @@ def test_nobodys_carrier_is_there(address: str, kind: str) -> None:
         "[fd12::1]:5061",
         "sip.example.com",
         "mylocalhost",
+        "[64:ff9b::198.51.100.7]",
+        "[2001:db8::7]",
+        "pbx.corp.internal",
     ],
 )
 def test_private_networks_and_names_are_fine(address: str) -> None:
@@ -64,6 +83,8 @@ def test_private_networks_and_names_are_fine(address: str) -> None:
         (["::1"], "127.0.0.1", False),
         (["127.0.0.0/8"], "169.254.169.254", False),
         (["169.254.169.254"], "169.254.169.254", True),
+        (["169.254.0.0/16"], "metadata.google.internal", True),
+        (["127.0.0.0/8"], "[64:ff9b::7f00:1]", True),
         (["10.0.0.0/8"], "127.0.0.1", False),
     ],
 )

@@ -269,6 +269,9 @@ def test_nobody_there(tmp_path: Path) -> None:
         ("2002:0a00:0001::", False),
         ("64:ff9b::7f00:1", False),
         ("64:ff9b::808:808", True),
+        ("64:ff9b:1::a00:1", False),
+        ("fec0::1", False),
+        ("::127.0.0.1", False),
     ],
 )
 def test_public_addresses(address: str, public: bool) -> None:
