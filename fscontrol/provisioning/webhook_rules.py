@@ -1,7 +1,7 @@
-"""Where an organisation's webhook may not lead, as far as its URL says so itself.
+"""Where an organisation's webhook, and the URLs of its trunks, may not lead, as far as they say so themselves.
 
-Owns: the first look, when it is configured. Refuses (as problems of the document): this machine and private networks by
-address, however it is written, or by name. What a name resolves to is looked at each time it is used
+Owns: the first look, when they are configured. Refuses (as problems of the document): this machine and private networks
+by address, however it is written, or by name. What a name resolves to is looked at each time it is used
 (`backend.outside`).
 """
 
@@ -9,33 +9,45 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from fscontrol.backend.outside import is_public
 from fscontrol.errors import Problem
 from fscontrol.model.organization import Organization
+from fscontrol.provisioning.address_rules import LOCAL_NAMES
+
+_OF_TRUNKS = ("inbound_webhook_url", "inbound_audio_url", "reject_audio_url")
 
 
 def webhook_rules(*, allow_private: bool) -> Callable[[Organization], list[Problem]]:
-    """What finds everything wrong with an organisation's webhook, by its path in the document."""
+    """What finds every URL of an organisation that leads inside, by its path in the document."""
 
     def problems(organization: Organization) -> list[Problem]:
-        if allow_private or organization.webhook is None:
+        if allow_private:
             return []
-        host = urlsplit(organization.webhook.url).hostname or ""
-        if is_outside(host):
-            return []
-        why = "is on this machine or in a private network, where webhooks may not lead"
-        return [Problem("webhooks.url", why)]
+        return [
+            Problem(path, "is on this machine or in a private network, where it may not lead")
+            for path, url in _urls(organization)
+            if not is_outside(urlsplit(url).hostname or "")
+        ]
 
     return problems
+
+
+def _urls(organization: Organization) -> Iterator[tuple[str, str]]:
+    if organization.webhook is not None:
+        yield "webhooks.url", organization.webhook.url
+    for index, trunk in enumerate(organization.trunks):
+        for name in _OF_TRUNKS:
+            if url := getattr(trunk, name):
+                yield f"trunks[{index}].{name}", url
 
 
 def is_outside(host: str) -> bool:
     """Whether a host of a URL may be on the public internet."""
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith((".localhost", ".local", ".internal")):
+    if name in LOCAL_NAMES or name.endswith((".localhost", ".local", ".internal")):
         return False
     try:
         return is_public(str(ipaddress.ip_address(name.partition("%")[0])))

@@ -24,6 +24,7 @@ from fscontrol.model.audit import HIDDEN, HOUSE
 from fscontrol.model.call import CallRecord, CallStatus, MediaFigures, Step
 from fscontrol.model.message import webhook_of
 from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import Trunk
 from fscontrol.model.webhook import Webhook, WebhookEvent
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import parse
@@ -129,6 +130,9 @@ def test_a_message_names_where_it_goes_and_holds_no_secret() -> None:
         ("x.localhost", False),
         ("metadata.google.internal", False),
         ("127.0.0.1", False),
+        ("localhost6", False),
+        ("ip6-localhost", False),
+        ("fec0::1", False),
         ("127.1", False),
         ("2130706433", False),
         ("0x7f.1", False),
@@ -152,6 +156,18 @@ def test_where_a_webhook_may_be(host: str, allowed: bool) -> None:
         one = Organization(id=7, webhook=Webhook(url=url))
         assert bool(webhook_rules(allow_private=False)(one)) is not allowed
         assert webhook_rules(allow_private=True)(one) == []
+
+
+@pytest.mark.parametrize("name", ["inbound_webhook_url", "inbound_audio_url", "reject_audio_url"])
+def test_the_urls_of_a_trunk_may_be_where_a_webhook_may(name: str) -> None:
+    def problems(host: str) -> list[str]:
+        fields = {"id": "t", "name": "t", "gateway": "sip.example.com", name: f"http://{host}/x"}
+        one = Organization(id=7, trunks=(Trunk.model_validate(fields),))
+        assert webhook_rules(allow_private=True)(one) == []
+        return [problem.path for problem in webhook_rules(allow_private=False)(one)]
+
+    assert problems("hooks.example.com") == []
+    assert problems("169.254.169.254") == problems("0x7f.1") == problems("localhost") == [f"trunks[0].{name}"]
 
 
 @pytest.mark.parametrize(
