@@ -14,12 +14,23 @@ from fscontrol.http.auth import author, require_sight, sees
 from fscontrol.http.gateways import gateway_views
 from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
+from fscontrol.model.audit import HIDDEN, url_without_keys
 from fscontrol.model.organization import Organization
+from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.sofia.outcome import Status
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
+
+_URLS = (
+    "reject_audio_url",
+    "inbound_audio_url",
+    "inbound_webhook_url",
+    "inbound_ai_websocket_url",
+    "ai_websocket_url",
+)
+"""Of a trunk; whoever may change them sees them whole in the trunk API."""
 
 
 def door(
@@ -60,10 +71,7 @@ def door(
         require_sight(key, f"organisation {key!r}")
         organization = organizations.get(key)
         numbers = [number.model_dump(mode="json") for number in organization.phone_numbers]
-        trunks = [
-            trunk.model_dump(mode="json", by_alias=True, exclude={"password", "api_bearer_token"})
-            for trunk in organization.trunks
-        ]
+        trunks = [_trunk(trunk) for trunk in organization.trunks]
         gateways = [
             view for view in gateway_views(store, registrations) if view["organization"] == organization.key
         ]
@@ -113,6 +121,13 @@ def _refuse_what_is_held(reconciler: Reconciler, key: str) -> None:
     for _, planned in reconciler.plan(key, None):
         if not isinstance(planned, FscontrolError) and (why := planned[1]):
             raise RemovalHeld(why.replace("push again", "delete again"))
+
+
+def _trunk(trunk: Trunk) -> dict[str, Any]:
+    """A trunk for everybody who may look, without what may be a key: so may a header, and the query of a URL."""
+    shown = trunk.model_dump(mode="json", by_alias=True, exclude={"password", "api_bearer_token"})
+    shown |= {name: url_without_keys(shown[name]) for name in _URLS}
+    return {**shown, "headers": dict.fromkeys(trunk.headers, HIDDEN)}
 
 
 def _media(organization: Organization) -> dict[str, Any]:

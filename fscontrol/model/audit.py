@@ -21,7 +21,7 @@ HIDDEN = "********"
 """How a secret is shown; that it changed is told, and not from what to what."""
 MOST_CHANGES = 200
 """Beyond these an entry says how many more there were."""
-_SECRETS = frozenset({"password", "api_bearer_token", "stream_token", "stream_headers", "secret"})
+_SECRETS = frozenset({"password", "api_bearer_token", "stream_token", "stream_headers", "headers", "secret"})
 _OWN_FIELDS = ("name", "channel_limit", "calls_per_second", "media", "webhook")
 _LONGEST_TEXT = 200
 _LONGEST_WHOLE = 1_000
@@ -150,8 +150,13 @@ def _shown(name: str, value: Any) -> Any:
     if name in _SECRETS:
         return HIDDEN if value else value
     if isinstance(value, str) and "://" in value:
-        value = _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", value))
+        value = url_without_keys(value)
     return _bounded(value, _LONGEST_TEXT)
+
+
+def url_without_keys(url: str) -> str:
+    """A URL as everybody may see it."""
+    return _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", url))
 
 
 def _bounded(value: Any, longest: int) -> Any:

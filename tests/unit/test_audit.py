@@ -70,12 +70,14 @@ def test_no_secret_is_told_and_that_it_changed_is() -> None:
     credentials = {"username": "u", "password": CANARY, "api_bearer_token": f"{CANARY}-t"}
     media = {"stream_url": f"wss://h/s?key={CANARY}", "stream_token": f"{CANARY}-s",
              "stream_headers": {"X-Key": f"{CANARY}-h"}, "when_lost": f"play:https://h/x.wav?k={CANARY}"}  # fmt: skip
-    before = organization(credentials, media=media)
+    headers = {"headers": {"Authorization": f"Bearer {CANARY}"}}
+    before = organization({**credentials, **headers}, media=media)
     other = {name: value.replace(CANARY, f"{CANARY}2") for name, value in credentials.items()}
     after = organization({**other, "username": "u"}, media={**media, "stream_token": f"{CANARY}-z"})
     told = paths(before, after)
     assert told["trunks[a].password"] == (HIDDEN, HIDDEN)
     assert told["trunks[a].api_bearer_token"] == (HIDDEN, HIDDEN)
+    assert told["trunks[a].headers"] == (HIDDEN, None)
     assert told["media.stream_token"] == (HIDDEN, HIDDEN)
     for pair in ((before, after), (None, before), (before, None), (organization({}), after)):
         said = repr(entry(AUTHOR, NOW, "7", "pushed", "organisation", *changes_of(*pair)))
