@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fscontrol.errors import InvalidDocument, NameTaken, NotFound, Problem
+from fscontrol.errors import InvalidDocument, InvalidUpdate, NameTaken, NotFound, Problem
 from fscontrol.model.audit import Author
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.provisioning.organizations import Organizations
+from fscontrol.provisioning.sync_document import MOST_NUMBERS
 from fscontrol.provisioning.trunks import Trunks, edited_numbers, edited_trunks
 
 
@@ -41,12 +42,14 @@ class Numbers:
         return _found(self._organizations.get(organization), number_id)
 
     def add(self, organization: str, number: NewNumber, author: Author) -> PhoneNumber:
-        """Add one. Raises `NameTaken` when it is there already, `NotFound`."""
+        """Add one. Raises `NameTaken` when it is there already, `InvalidUpdate` beyond the bound, `NotFound`."""
 
         def add(stored: Organization) -> Organization:
             numbers = edited_numbers(stored)
             if any(known.phone_number == number.phone_number for known in numbers):
                 raise NameTaken(f"the number {number.phone_number} is there already")
+            if len(numbers) >= MOST_NUMBERS:
+                raise InvalidUpdate(f"there are {MOST_NUMBERS} numbers already, as many as there may be")
             new = PhoneNumber(
                 id=_next_id(stored),
                 phone_number=number.phone_number,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from fscontrol.errors import InvalidDocument, Problem
 from fscontrol.model.findings import problems_of, renamed
@@ -29,13 +29,20 @@ _NOWHERE = "unknown.invalid"
 """Stands in for an address that was refused, so that the other fields are looked at too."""
 
 
+def _bare(value: str) -> str:
+    # The trunk's own id is stripped: such a one would be added and never found again.
+    if value != value.strip():
+        raise ValueError("may not begin or end with space")
+    return value
+
+
 class TrunkName(BaseModel):
     """RemoveTrunkRequest and GetTrunkRequest."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     admin_token: SecretStr
-    trunk_id: Annotated[str, Field(min_length=1, max_length=100)]
+    trunk_id: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_bare)]
 
 
 class TrunkRequest(TrunkName):

@@ -14,12 +14,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fscontrol.errors import AlreadyChanged, InvalidDocument, NameTaken, NotFound, Problem
+from fscontrol.errors import AlreadyChanged, InvalidDocument, InvalidUpdate, NameTaken, NotFound, Problem
 from fscontrol.model.audit import Author
 from fscontrol.model.kept_trunk import KeptTrunk
 from fscontrol.model.organization import Draft, Organization, PhoneNumber, TrunkTimes
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning.organizations import Organizations
+from fscontrol.provisioning.sync_document import MOST_TRUNKS
 
 Change = Callable[[Trunk], Trunk]
 _OF_A_TRUNK = re.compile(r"^trunks\[\d+\]\.")
@@ -52,11 +53,16 @@ class Trunks:
         return self._kept(stored, _found(edited_trunks(stored), trunk_id))
 
     def create(self, organization: str, trunk: Trunk, author: Author) -> KeptTrunk:
-        """Add one; its id must be new. Raises `NameTaken`, `NotFound`, `InvalidDocument`."""
+        """Add one; its id must be new.
+
+        Raises `NameTaken`, `InvalidUpdate` beyond the bound, `NotFound`, `InvalidDocument`.
+        """
 
         def add(stored: Organization) -> Organization:
             trunks = edited_trunks(stored)
             _require_free(trunks, trunk)
+            if len(trunks) >= MOST_TRUNKS:
+                raise InvalidUpdate(f"there are {MOST_TRUNKS} trunks already, as many as there may be")
             return self._with(stored, (*trunks, trunk))
 
         stored = self._edit(organization, add, author, "created", trunk.id)

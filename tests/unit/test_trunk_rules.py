@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from fscontrol.errors import InvalidDocument, Problem
+from fscontrol.errors import InvalidDocument, InvalidUpdate, Problem
 from fscontrol.model.audit import HOUSE
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk
 from fscontrol.provisioning import trunk_rules
+from fscontrol.provisioning.numbers import NewNumber, Numbers
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.trunks import Trunks
 from fscontrol.store.secrets import Vault
@@ -35,6 +36,21 @@ def trunk(identifier: str = "t", **fields: Any) -> Trunk:
         ({"headers_to_variables": {"X-A": "outbound"}}, "headers_to_variables.X-A"),
         ({"headers_to_variables": {"X-A": "To"}}, "headers_to_variables.X-A"),
         ({"headers_to_variables": {"X-A": "customer"}}, None),
+        ({"id": "a/b"}, "id"),
+        ({"id": "."}, "id"),
+        ({"id": ".."}, "id"),
+        ({"id": "a.b"}, None),
+        ({"gateways": [{"gateway": f"h{n}.example"} for n in range(33)]}, "gateways"),
+        ({"gateways": [{"gateway": f"h{n}.example"} for n in range(32)]}, None),
+        ({"metadata": {str(n): "" for n in range(101)}}, "metadata"),
+        ({"metadata": {"a": "b" * 1001}}, "metadata"),
+        ({"metadata": {"a": "b" * 1000}}, None),
+        ({"caller_id_numbers": ["+1"] * 1001}, "caller_id_numbers"),
+        ({"allowed_addresses": ["0.0.0.0/1", "128.0.0.0/1"]}, "allowed_addresses"),
+        ({"allowed_addresses": [f"{n}.0.0.0/8" for n in range(1, 6)]}, "allowed_addresses"),
+        ({"allowed_addresses": ["2000::/3"]}, "allowed_addresses"),
+        ({"media_ip_cidrs": ["0.0.0.0/2"]}, "media_ip_cidrs"),
+        ({"allowed_addresses": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"]}, None),
     ],
 )
 def test_rules(fields: dict[str, Any], path: str | None) -> None:
@@ -69,3 +85,17 @@ def test_an_edit_answers_for_what_it_does_itself(service: Trunks) -> None:
     with pytest.raises(InvalidDocument):
         service.create("7", trunk("new", gateway="192.0.2.66"), HOUSE)
     assert [kept.trunk.id for kept in service.all("7")] == ["older", "good"]
+
+
+def test_one_by_one_there_are_no_more_than_a_push_may_have(
+    service: Trunks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fscontrol.provisioning.trunks.MOST_TRUNKS", 4)
+    service.create("7", trunk("fourth"), HOUSE)
+    with pytest.raises(InvalidUpdate, match="4 trunks already"):
+        service.create("7", trunk("fifth"), HOUSE)
+    numbers = Numbers(service._organizations, service)
+    monkeypatch.setattr("fscontrol.provisioning.numbers.MOST_NUMBERS", 1)
+    numbers.add("7", NewNumber("+15551230001"), HOUSE)
+    with pytest.raises(InvalidUpdate, match="1 numbers already"):
+        numbers.add("7", NewNumber("+15551230002"), HOUSE)
