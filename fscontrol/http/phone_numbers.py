@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import phonenumbers
 from flask import Blueprint, Response, jsonify
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fscontrol.errors import InvalidDocument, MalformedBody, Problem
 from fscontrol.http import body
@@ -26,7 +26,15 @@ PROVIDER = "byo-sip-trunk"
 NUMBERS = "/api/v1/assistants/organization/phone-numbers"
 PURCHASE = "/api/v1/phone-numbers/purchase"
 _TAG = "phone-numbers"
-_AssistantId = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("may not be true or false")  # noqa: TRY004  (pydantic wants ValueError)
+    return value
+
+
+_AssistantId = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, lt=1 << 63)]
 
 
 class _Given(BaseModel):

@@ -7,7 +7,7 @@ Refuses: fields nobody knows, by name; an id chosen by the client; every other r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -16,7 +16,7 @@ from fscontrol.backend.messages import timestamp
 from fscontrol.errors import InvalidDocument, InvalidUpdate, MalformedBody, Problem
 from fscontrol.model.findings import parts_of, problems_of
 from fscontrol.model.kept_trunk import KeptTrunk
-from fscontrol.model.trunk import Trunk
+from fscontrol.model.trunk import GatewayAddress, Trunk
 from fscontrol.provisioning.push_warnings import warnings_of_trunk
 from fscontrol.provisioning.trunks import new_trunk_id
 
@@ -28,6 +28,10 @@ _ANSWERED = frozenset(("created_at", "updated_at", "warnings"))
 _FIELDS: dict[str, FieldInfo] = {
     field.alias or name: field for name, field in Trunk.model_fields.items() if name != "id"
 }
+_TRUE_OR_FALSE = {
+    name for name, field in _FIELDS.items() if bool in (field.annotation, *get_args(field.annotation))
+}
+_UNKNOWN = "is not known here", "extra_forbidden"
 _INSIDE = {field.alias: name for name, field in Trunk.model_fields.items() if field.alias}
 _NOTHING: tuple[object, ...] = (None, "", (), {}, SecretStr(""))
 
@@ -100,8 +104,23 @@ def _written(given: object) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise MalformedBody("the body must be a JSON object")
     unknown = [name for name in given if name not in _FIELDS and name not in _ANSWERED and name != "id"]
-    if unknown:
-        raise InvalidDocument([Problem(name, "is not known here", "extra_forbidden") for name in unknown])
+    problems = [Problem(name, *_UNKNOWN) for name in unknown]
+    several = given.get("gateways")
+    for index, row in enumerate(several if isinstance(several, list) else ()):
+        inside = row if isinstance(row, Mapping) else {}
+        problems += [
+            Problem(f"gateways[{index}].{name}", *_UNKNOWN)
+            for name in inside
+            if name not in GatewayAddress.model_fields
+        ]
+    # Python counts with them: true would be a priority of 1.
+    problems += [
+        Problem(name, "may not be true or false", "value_error")
+        for name, value in given.items()
+        if isinstance(value, bool) and name in _FIELDS and name not in _TRUE_OR_FALSE
+    ]
+    if problems:
+        raise InvalidDocument(problems)
     return {name: value for name, value in given.items() if name not in _ANSWERED}
 
 

@@ -56,7 +56,7 @@ def _assistant(client: Client) -> None:
     assert client.ask("PATCH", path, {"assistant_id": 77}).body["assistant_id"] == 77
     assert client.ask("PATCH", path, {"sip_trunk_id": ""}).body["assistant_id"] == 77
     assert client.ask("PATCH", path, {"assistant_id": 0}).body["assistant_id"] is None
-    for bad in (-1, "x", 1.5):
+    for bad in (-1, "x", 1.5, True):
         assert client.ask("PATCH", path, {"assistant_id": bad}).status == 422
 
 

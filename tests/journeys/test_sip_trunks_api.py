@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from fscontrol.errors import CommandRefused
 from fscontrol.esl import commands
@@ -342,6 +343,50 @@ def _bad_values(client: Client) -> None:
         assert "a:b" not in answer.text and "a\\nb" not in answer.text
     assert "':'" in client.ask("POST", TRUNKS, {**CARRIER, "password": "a:b"}).body["detail"][0]["msg"]
     assert client.ask("GET", TRUNKS).body == []
+
+
+@proves("Unknown fields are refused by name on our own doors")
+def _unknown_inside(client: Client) -> None:
+    several = [{"gateway": "a.example.com"}, {"gateway": "b.example.com", "wieght": 3}]
+    answer = client.ask("POST", TRUNKS, {**CARRIER, "gateways": several})
+    assert answer.status == 422
+    assert answer.body["detail"][0]["loc"] == ["body", "gateways", 1, "wieght"]
+
+
+@proves("`priority` integer, `enabled` boolean")
+def _true_is_no_number(client: Client) -> None:
+    for name in ("priority", "expire_seconds", "channel_limit", "default_assistant_id"):
+        answer = client.ask("POST", TRUNKS, {**CARRIER, name: True})
+        assert answer.status == 422, name
+        assert answer.body["detail"][0]["loc"] == ["body", name]
+    client.trunk(name="true where it belongs", enabled=True, refer=True, leading_plus=False)
+
+
+@proves("no 500, no undocumented status")
+def _no_text(client: Client) -> None:
+    for raw in (
+        b'{"name": "n", "gateway": "a.example", "metadata": {"a": "\xed\xa0\x80"}}',
+        '{"name": "n", "gateway": "a.example", "metadata": {"\\ud800": "a"}}'.encode("utf-32"),
+    ):
+        answer = requests.post(
+            client.bridge.url + TRUNKS,
+            raw,
+            headers={"Authorization": f"Bearer {client.key}", "X-Organization-Id": client.organization},
+            timeout=10,
+        )
+        assert answer.status_code == 400, raw
+
+
+@proves("Treat responses and request bodies as sensitive")
+def _whoever_looks(client: Client) -> None:
+    url = "https://hooks.example.com/x?key=look-canary-1"
+    client.trunk(headers={"X-Key": "look-canary-2"}, inbound_webhook_url=url, inbound_audio_url=url)
+    shown = client.ask("GET", f"/api/organizations/{client.organization}")
+    assert "look-canary" not in shown.text
+    (trunk,) = shown.body["trunks"]
+    assert trunk["headers"] == {"X-Key": "********"}
+    assert trunk["inbound_webhook_url"] == "https://hooks.example.com/x?********"
+    assert "look-canary" not in client.ask("GET", f"/api/audit?organization={client.organization}").text
 
 
 @proves("emoji in names (fine)")
