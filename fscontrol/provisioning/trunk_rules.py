@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from fscontrol.errors import Problem
 from fscontrol.model.organization import Organization
-from fscontrol.model.trunk import CARRIED_CODECS, Trunk
+from fscontrol.model.trunk import CARRIED_CODECS, Trunk, refuse_control_characters
 
 STREAM_NAMES = frozenset(
     ("To", "From", "callSid", "outbound", "assistant_id", "welcome_message", "agenda", "to_phone_number")
@@ -70,12 +70,22 @@ def _too_much(trunk: Trunk) -> Iterator[tuple[str, str]]:
             yield name, f"may have {most} entries at most"
     if any(len(text) > LONGEST_METADATA for item in trunk.metadata.items() for text in item):
         yield "metadata", f"may have texts of {LONGEST_METADATA} characters at most"
+    if any(_is_unwritable(text) for item in trunk.metadata.items() for text in item):
+        yield "metadata", "contains control characters"
     for name, networks in (
         ("allowed_addresses", trunk.allowed_addresses),
         ("media_ip_cidrs", trunk.media_ip_cidrs),
     ):
         if networks and _is_everybody(networks):
             yield name, "are together too much of the internet; name the carrier's own networks"
+
+
+def _is_unwritable(text: str) -> bool:
+    try:
+        refuse_control_characters(text)
+    except ValueError:
+        return True
+    return False
 
 
 def _is_everybody(networks: Iterable[str]) -> bool:
