@@ -123,7 +123,7 @@ def _trunk(organization: Organization, trunk_id: str | None) -> Trunk | None:
     for trunk in organization.trunks:
         if trunk.id == trunk_id:
             return trunk
-    raise InvalidDocument([Problem("trunk_id", f"there is no trunk {trunk_id!r}")])
+    raise NotFound(f"there is no trunk {trunk_id!r}")
 
 
 def _a_number_of(organization: Organization, trunk: Trunk | None) -> str:
@@ -135,6 +135,11 @@ def _a_number_of(organization: Organization, trunk: Trunk | None) -> str:
         for number in organization.phone_numbers
         if number.is_active and number.sip_trunk_id == trunk.id
     ]
-    for number in (*bound, *trunk.caller_id_numbers):
+    free = [
+        number.phone_number
+        for number in organization.phone_numbers
+        if number.is_active and number.sip_trunk_id is None
+    ]
+    for number in (*bound, *trunk.caller_id_numbers, *free):
         return number
     raise InvalidDocument([Problem("trunk_id", f"no number may be shown by the trunk {trunk.id!r}")])
