@@ -78,6 +78,7 @@ class Trying:
         placing.note("attempt", way.trunk.id, f"{way.gateway} on {way.node}")
         self._book.advance(
             placing.call_sid, node=way.node, uuid=leg_uuid, trunk_id=way.trunk.id,
+            variables={"agent_id": way.trunk.agent_id} if way.trunk.agent_id else {},
             scopes=tuple(scope.name for scope in placing.scopes(way.trunk)), attempts=tuple(placing.attempts),
             steps=tuple(placing.steps),
         )  # fmt: skip
