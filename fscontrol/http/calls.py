@@ -13,10 +13,9 @@ from flask import Blueprint, Response, g, jsonify, request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fscontrol.calls.ordering import Ordering, Wanted
-from fscontrol.errors import FscontrolError, InvalidDocument, MalformedBody, Problem
+from fscontrol.errors import InvalidDocument, MalformedBody, Problem
 from fscontrol.http import auth, body
 from fscontrol.http.operation import operation
-from fscontrol.http.problems import problem
 from fscontrol.model.access import Role
 
 _LONGEST_VARIABLES = 20_000
@@ -109,6 +108,7 @@ def door(ordering: Ordering) -> Blueprint:
         "Place a call",
         Role.ADMIN,
         tag="calls",
+        names_organization=True,
         request=NewCall,
         answers={202: None},
         errors=(400, 404, 422, 503),
@@ -122,6 +122,7 @@ def door(ordering: Ordering) -> Blueprint:
         "Place a call, as the backend does",
         Role.ADMIN,
         tag="calls",
+        names_organization=True,
         request=Initiate,
         errors=(400, 404, 422, 503),
     )
@@ -140,17 +141,14 @@ def door(ordering: Ordering) -> Blueprint:
         errors=(400, 404, 422, 503),
     )
     def outbound() -> Response:
-        try:
-            asked = _read(Outbound)
-            wanted = Wanted(
-                to_number=asked.to_number,
-                assistant_id=asked.assistant_id,
-                trunk_id=asked.trunk_id,
-                variables=asked.metadata,
-            )
-            call_sid = place(wanted, auth.organization())
-        except FscontrolError as error:
-            return _enveloped(error)
+        asked = _read(Outbound)
+        wanted = Wanted(
+            to_number=asked.to_number,
+            assistant_id=asked.assistant_id,
+            trunk_id=asked.trunk_id,
+            variables=asked.metadata,
+        )
+        call_sid = place(wanted, auth.organization())
         data = {"call_sid": call_sid, "room_name": call_sid, "status": "initiated"}
         return jsonify({"success": True, "message": "Outbound call initiated successfully", "data": data})
 
@@ -191,13 +189,3 @@ def _read(kind: type[_B]) -> _B:
             for item in error.errors()
         ]
         raise InvalidDocument(problems) from None
-
-
-def _enveloped(error: FscontrolError) -> Response:
-    """A refusal in the form of this API: always success, message and data."""
-    response = problem(error)
-    data: dict[str, Any] = {}
-    if isinstance(error, InvalidDocument):
-        data = {"errors": [{"field": one.path, "message": one.message} for one in error.problems]}
-    response.set_data(json.dumps({"success": False, "message": str(error), "data": data}))
-    return response

@@ -39,6 +39,7 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
     @operation(
         "Calls and gateways as they change, by server-sent events",
         tag="operations",
+        produces="text/event-stream",
         query=(_SECONDS,),
         errors=(422, 429),
     )

@@ -64,7 +64,7 @@ class TrunkRequest(TrunkName):
     reject_incoming_calls: bool = True
     reject_sip_code: _Uint16 = 603
     reject_audio_file: str = ""
-    ignore_early_media: bool | None = None
+    ignore_early_media: bool = False
     terminate_on_hold: bool = False
     inbound_rule: Annotated[int, Field(ge=0, le=3)] = 0
     inbound_audio_url: str = ""
