@@ -120,10 +120,10 @@ def test_killed_while_it_rings_the_call_is_taken_up_or_closed(
                 record = eventually(
                     lambda: (found := ask(url, "GET", path))["status"] == status and found, 40
                 )
-                assert record["steps"][-1]["decision"] or record["steps"]
+                assert "taken up again" in [step["decision"] for step in record["steps"]]
                 ask(url, "POST", f"{path}/terminate")
             record = eventually(lambda: (found := ask(url, "GET", path))["ended_at"] and found, 40)
-            assert record["status"] == ("completed" if status else record["status"])
+            assert record["status"] in (("completed",) if status else ("busy", "failed"))
             assert len(record["attempts"]) == 1
             eventually(lambda: not switch.stand_in.call_uuids())
 
