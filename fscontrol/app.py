@@ -20,11 +20,13 @@ from fscontrol.calls.ended_elsewhere import EndsOfCalls
 from fscontrol.calls.figures import InboundFigures
 from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.identity import call_sid
-from fscontrol.calls.inbound import InboundCalls, Prewarm
+from fscontrol.calls.inbound import InboundCalls
 from fscontrol.calls.limits import Limits
+from fscontrol.calls.outgoing import make_outgoing
+from fscontrol.calls.permissions import AlwaysFree
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.sources import TrunkSources
-from fscontrol.calls.telling import make_telling
+from fscontrol.calls.telling import make_telling, prewarm_of
 from fscontrol.doors import http_app
 from fscontrol.errors import ConfigurationError
 from fscontrol.esl.call_socket import CallSocketServer
@@ -32,6 +34,8 @@ from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.esl.lease import Leases, holder_name
 from fscontrol.esl.nodes import Nodes
+from fscontrol.following import follow
+from fscontrol.http.happenings import Happenings
 from fscontrol.http.server import HttpServer
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
@@ -53,6 +57,7 @@ from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.removed_nodes import keep_forgetting
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.opening import open_store
+from fscontrol.telemetry.bus import Bus
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 from fscontrol.telemetry.metrics import Metrics
@@ -99,6 +104,8 @@ class Application:
         self.backend, self.outbox = self.telling.backend, self.telling.outbox
         self.metrics = Metrics()
         self.figures = InboundFigures(time.monotonic)
+        self.bus = Bus()
+        self.happenings = Happenings(self.bus, self.registrations, self.store, mask=settings.mask_numbers)
         self.book = CallBook(
             self.store,
             self.limits,
@@ -106,6 +113,8 @@ class Application:
             time.time,
             mask=settings.mask_numbers,
             ended=self._call_ended,
+            changed=self.happenings.call_changed,
+            is_placed=lambda record: self.outgoing.orphans.is_placed(record),  # noqa: PLW0108  (made below)
         )
         self.controls = make_controls(
             settings,
@@ -114,21 +123,34 @@ class Application:
             self.nodes,
             PROFILE,
             lambda call_sid: self.media.relay.carries(call_sid),  # noqa: PLW0108  (made below: each needs the other)
+            lambda call_sid: self.outgoing.calls.cancel(call_sid),  # noqa: PLW0108
         )
         self.media = make_media(
             settings,
             self.nodes,
             self.book,
             self.limits,
-            self._is_ours,
+            self.is_ours,
             self.sources,
             self.controls.lost,
             self.controls.note_stream,
             PROFILE,
         )
-        self.ends = EndsOfCalls(self.book, self.store, self.limits, self._is_ours)
+        self.ends = EndsOfCalls(self.book, self.store, self.limits, self.is_ours)
         self._greenlets: list[gevent.Greenlet[..., object]] = []
-        self.taking_up = TakingUp(self.book, self.media, self._is_ours)
+        prewarm = prewarm_of(settings, self.backend)
+
+        def new_call_sid() -> str:
+            return call_sid(time.time(), secrets.token_bytes(8))
+
+        self.outgoing = make_outgoing(
+            settings, self.name, self.store, self.book, self.nodes, self.limits, self.draining,
+            self.registrations.of, AlwaysFree(), prewarm, is_ours=self.is_ours,
+            take_over=lambda node, sid: self.media.take_over(self.nodes[node], sid),
+            found=lambda node: self.taking_up.soon(node),  # noqa: PLW0108
+            new_call_sid=new_call_sid, random=rng.random,
+        )  # fmt: skip
+        self.taking_up = TakingUp(self.book, self.media, self.is_ours, self.outgoing.orphans.take_up)
         self.metrics.watch("relay_streams", "Calls with a stream now", lambda: self.media.relay.streaming)
         self.metrics.watch("calls_active", "Calls in progress", lambda: len(self.book.active))
         rules = MediaRules(
@@ -159,12 +181,10 @@ class Application:
             self.ways,
             self.limits,
             self.book,
-            Prewarm(self.backend.prewarm, settings.prewarm_timeout_seconds, settings.prewarm_policy)
-            if self.backend
-            else None,
+            prewarm,
             self.controls.rules,
             clock=time.time,
-            new_call_sid=lambda: call_sid(time.time(), secrets.token_bytes(8)),
+            new_call_sid=new_call_sid,
             node_of=self._node_of,
         )
         self.call_socket = CallSocketServer(
@@ -180,12 +200,12 @@ class Application:
             self.sources.networks,
             lambda: self.sources.complete,
             enabled=settings.caller_wall == "on",
-            is_ours=self._is_ours,
+            is_ours=self.is_ours,
         )
         self.sources.on_change(self.wall.wake)
         self.http = HttpServer(settings.http.host, settings.http.port, http_app(self))
         for node in self.nodes:
-            self._follow(node)
+            follow(self, node)
 
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
@@ -208,6 +228,7 @@ class Application:
         self.elsewhere.start()
         self.media.start()
         self.leases.start()
+        self.outgoing.start()
         self.nodes.start()
         self.media.drivers.require_default(self.settings.esl_timeout_seconds)
         _bind("FSCONTROL_HTTP", str(self.settings.http), self.http)
@@ -225,6 +246,7 @@ class Application:
         self.reconciler.stop()
         self.wall.stop()
         self.elsewhere.stop()
+        self.outgoing.stop()
         self.leases.stop()
         self.nodes.stop()
         self.sources.stop()
@@ -240,7 +262,8 @@ class Application:
         self.metrics.call_ended(record)
         self.figures.call_ended(record)
 
-    def _is_ours(self, node: str) -> bool:
+    def is_ours(self, node: str) -> bool:
+        """Whether this control plane steers the node."""
         return self.leases[node].held
 
     def _organization_taken(self, key: str) -> None:
@@ -253,24 +276,6 @@ class Application:
         self.telling.webhooks.forget(key)
         self.sources.refresh(key)
         self.reconciler.wake(key)
-
-    def _follow(self, node: NodeClient) -> None:
-        for name in ("sofia::gateway_state", "sofia::gateway_delete"):
-            node.on_event(name, lambda event, node=node.name: self.registrations.take_event(node, event))  # type: ignore[misc]
-            node.on_event(name, lambda event, node=node.name: self.sources.take_gateway_event(node, event))  # type: ignore[misc]
-        # One handler for both: what the relay saw belongs to the message that tells of the end.
-        node.on_event(
-            "CHANNEL_HANGUP_COMPLETE",
-            lambda event: self.ends.hung_up(node.name, event, self.media.hung_up(event)),
-        )
-        self.controls.follow(node, self._is_ours)
-        self.media.follow(node, self._is_ours)
-        node.on_down(lambda: self.registrations.lost(node.name))
-        node.on_up(lambda: self.taking_up.soon(node))
-        lease = self.leases[node.name]
-        lease.on_taken(lambda: self.wall.look_again(node.name))
-        lease.on_taken(lambda: self.taking_up.soon(node))
-        lease.on_lost(lambda: self.media.leave(node.name))
 
     def _node_of(self, call: Event) -> str:
         """The node a call came from: by its switchname, which the rendered tree sets to the node's name."""

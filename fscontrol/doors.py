@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from fscontrol.calls.ordering import Ordering
 from fscontrol.http import (
     api_keys,
     audit,
+    calls,
     control,
     documentation,
+    events,
     explain,
     freeswitch,
     gateways,
@@ -55,6 +58,8 @@ def http_app(house: Application) -> Flask:
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
+        calls.door(Ordering(store, house.outgoing.calls)),
+        events.door(house.bus),
         sip_trunks.door(house.trunks),
         phone_numbers.door(house.numbers),
         documentation.door(),

@@ -13,6 +13,7 @@ FscontrolError                      internal
 │   ├── MethodNotAllowed            method_not_allowed
 │   ├── StaleGeneration             stale_generation       an older generation than the one stored
 │   ├── NameTaken                   name_taken             a name or a number that is there already
+│   ├── IdempotencyKeyReused            idempotency_key_reused  the key was sent with another body before
 │   ├── AlreadyChanged              already_changed        somebody else changed it since it was read (If-Match)
 │   ├── GatewayDoesNotRegister      gateway_does_not_register  a gateway with register=false was to register
 │   ├── RemovalHeld                 removal_held           so much would be removed that it has to be forced
@@ -150,6 +151,12 @@ class NameTaken(RequestError):
     """There is one of that name, id or number already."""
 
     id = "name_taken"
+
+
+class IdempotencyKeyReused(RequestError):
+    """The same Idempotency-Key with another body: which of the two was meant nobody can say."""
+
+    id = "idempotency_key_reused"
 
 
 class AlreadyChanged(RequestError):

@@ -416,6 +416,20 @@ class Settings(BaseModel):
         le=300,
         description="How long the target of a transfer by bridge may ring before the call comes back.",
     )
+    outbound_ring_seconds: int = Field(
+        60,
+        alias="FSCONTROL_OUTBOUND_RING_SECONDS",
+        ge=1,
+        le=600,
+        description="How long an outbound call may ring, unless its request or its trunk says otherwise.",
+    )
+    outbound_progress_seconds: int = Field(
+        20,
+        alias="FSCONTROL_OUTBOUND_PROGRESS_SECONDS",
+        ge=1,
+        le=300,
+        description="How long a carrier may take to say that it rings before the next trunk is tried.",
+    )
     secret_key: SecretStr = Field(
         SecretStr(""),
         alias="FSCONTROL_SECRET_KEY",

@@ -72,8 +72,11 @@ def prewarm_body(
 ) -> bytes:
     """The request that prepares an assistant before media starts; what is None is left out.
 
-    `variables` go before those the call's own headers told.
+    What an outbound call was asked for goes with it. `variables` go before those the call's own headers told.
     """
+    if asked := record.asked:
+        welcome_message, agenda = asked.welcome_message or None, asked.agenda or None
+        variables = asked.variables
     told = {**record.variables, **(variables or {})}
     body = {
         "call_sid": record.call_sid,

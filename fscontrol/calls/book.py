@@ -15,9 +15,9 @@ import gevent
 from gevent.event import Event as Signal
 
 from fscontrol.calls.announcing import Announcer, Tell
-from fscontrol.calls.caller_rtp import mos_of, rtp_figures
+from fscontrol.calls.caller_rtp import hangup_facts
 from fscontrol.calls.channel_state import channel_uuids
-from fscontrol.calls.endings import epoch_seconds, sip_status_of_ending, status_of_ending
+from fscontrol.calls.endings import epoch_seconds, status_of_ending
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
@@ -38,7 +38,9 @@ CALL_SID_VARIABLE = "fscontrol_call_sid"
 
 
 class CallBook:
-    """Records in progress by call_sid. `announcer` None: nobody to tell. `ended` hears of each end once."""
+    """Records in progress by call_sid. `announcer` None: nobody to tell. `ended` hears of each end once, `changed` of
+    each status that is told. `is_placed`: somebody is placing the call, and knows best how it is.
+    """
 
     def __init__(
         self,
@@ -49,6 +51,8 @@ class CallBook:
         *,
         mask: bool = False,
         ended: Callable[[CallRecord], None] = lambda _record: None,
+        changed: Callable[[CallRecord], None] = lambda _record: None,
+        is_placed: Callable[[CallRecord], bool] = lambda _record: False,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -56,6 +60,8 @@ class CallBook:
         self._clock = clock
         self._mask = mask
         self._tell_ended = ended
+        self._tell_changed = changed
+        self._is_placed = is_placed
         self._active: dict[str, CallRecord] = {}
         self._ended: dict[str, CallRecord] = {}
         self._being_written: dict[str, deque[tuple[CallRecord, list[OutboxMessage]]]] = {}
@@ -94,6 +100,8 @@ class CallBook:
         else:
             self._active[record.call_sid] = record
         self._write(record, messages)
+        if Tell.STATUS in tell:
+            self._tell_changed(record)
         return record
 
     def advance(self, call_sid: str, tell: Tell = Tell.NOTHING, **changes: object) -> CallRecord | None:
@@ -163,7 +171,7 @@ class CallBook:
         except NotFound:
             log.warning("a call ended that is not in the book", extra={"call_sid": call_sid})
             return
-        if record.status.is_final:
+        if record.status.is_final or self._is_placed(record):
             return
         if numbers := event.variable(NUMBERS_VARIABLE):
             # Taken from a store that has them masked: who is told of the end gets them whole all the same.
@@ -177,22 +185,9 @@ class CallBook:
             # Hung up the moment it was answered: the event overtook our own note of the answer.
             overtaken = {"status": CallStatus.IN_PROGRESS, "sip_status": 200, "answered_at": answered_at}
             record = self.put(record.model_copy(update=overtaken), Tell.STATUS)
-        cause = event.get("Hangup-Cause")
-        sip_status = event.variable("sip_term_status") or ""
-        billed = event.variable("billsec") or ""
         answered = record.answered_at is not None
-        changes: dict[str, object] = {
-            "hangup_cause": cause,
-            "sip_status": int(sip_status)
-            if sip_status.isdigit()
-            else sip_status_of_ending(cause, answered=answered),
-            "duration_seconds": int(billed) if billed.isdigit() else None,
-            "hung_up_here": event.variable("sip_hangup_disposition") == "send_bye",
-            "mos": mos_of(event),
-            "rtp": rtp_figures(event),
-            "media": media or record.media,
-        }
-        self._end(record, status_of_ending(cause, answered=answered), changes)
+        changes = {**hangup_facts(event, answered=answered), "media": media or record.media}
+        self._end(record, status_of_ending(event.get("Hangup-Cause"), answered=answered), changes)
 
     def compare_with_channels(
         self,
@@ -213,7 +208,7 @@ class CallBook:
         known |= {record.call_sid: record for record in self._active.values() if record.node == node}
         for record in known.values():
             is_there = record.uuid in alive or (record.started_at < asked_at and exists(record.uuid))
-            if record.call_sid in self._ended:
+            if record.call_sid in self._ended or self._is_placed(record):
                 continue  # while we asked or wrote; its hang-up told, and what was read before is of no use now
             if is_there:
                 if record.status is CallStatus.IN_PROGRESS:  # before, it is whoever decides it who writes it

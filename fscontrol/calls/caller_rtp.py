@@ -1,4 +1,4 @@
-"""What FreeSWITCH says of a caller's RTP when the call is over; pure.
+"""What FreeSWITCH says of a call and of its caller's RTP when it is over; pure.
 
 Source: `rtp_audio_*` of CHANNEL_HANGUP_COMPLETE (FREESWITCH.md §6); CHANNEL_HANGUP has none of it. Owns: what the names
 mean. Refuses: a score for a call of which no packet came; FreeSWITCH would call it perfect.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from fscontrol.calls.endings import sip_status_of_ending
 from fscontrol.esl.event import Event
 from fscontrol.model.call import RtpFigures
 
@@ -31,6 +32,23 @@ def rtp_figures(event: Event) -> RtpFigures | None:
         jitter_ms=round(math.sqrt(max(0.0, _number(event, "in_jitter_max_variance"))), 2),
         quality_percent=_number(event, "in_quality_percentage"),
     )
+
+
+def hangup_facts(event: Event, *, answered: bool) -> dict[str, object]:
+    """What CHANNEL_HANGUP_COMPLETE says of a call, by the names of its record's fields."""
+    cause = event.get("Hangup-Cause")
+    sip_status = event.variable("sip_term_status") or ""
+    billed = event.variable("billsec") or ""
+    return {
+        "hangup_cause": cause,
+        "sip_status": int(sip_status)
+        if sip_status.isdigit()
+        else sip_status_of_ending(cause, answered=answered),
+        "duration_seconds": int(billed) if billed.isdigit() else None,
+        "hung_up_here": event.variable("sip_hangup_disposition") == "send_bye",
+        "mos": mos_of(event),
+        "rtp": rtp_figures(event),
+    }
 
 
 def _number(event: Event, name: str) -> float:

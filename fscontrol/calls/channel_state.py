@@ -61,6 +61,15 @@ def read_channel(answer: str) -> ChannelState:
     )
 
 
+def is_answered(answer: str) -> bool:
+    """Whether `uuid_dump UUID json` shows a channel that was answered."""
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get("Answer-State") == "answered"
+
+
 def read_media_bugs(answer: str) -> MediaBugs:
     """`uuid_buglist UUID`: XML without a declaration."""
     found = [(function, unescape(target)) for function, target in _BUG.findall(answer)]

@@ -39,7 +39,8 @@ _DIRECTIONS: dict[Muted, tuple[Direction, ...]] = {
 
 class CallControl:
     """The actions. `has_stream` says whether an assistant's audio flows through `unicast`; `terminates_on_hold` whether
-    a call's trunk wants that; `media_dir` and `recordings_dir` are absolute, as FreeSWITCH sees them.
+    a call's trunk wants that; `cancel` ends a call that is being placed here, if it is.
+    `media_dir` and `recordings_dir` are absolute, as FreeSWITCH sees them.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class CallControl:
         recordings_dir: Path,
         has_stream: Callable[[str], bool],
         terminates_on_hold: Callable[[CallRecord], bool],
+        cancel: Callable[[str], bool] = lambda _call_sid: False,
     ) -> None:
         self._calls = calls
         self._audio = audio
@@ -58,6 +60,7 @@ class CallControl:
         self._recordings_dir = recordings_dir
         self._has_stream = has_stream
         self._terminates_on_hold = terminates_on_hold
+        self._cancel = cancel
 
     def terminate(self, call_sid: str, cause: str = "NORMAL_CLEARING") -> Outcome:
         """Hang up. A call that was ended by this very action has been ended already; any other end is `CallOver`."""
@@ -67,7 +70,10 @@ class CallControl:
             if ended_here:
                 return Outcome("the call has been ended", already=True)
             call = self._calls.live(call_sid)
-            self._calls.tell(call, commands.kill_channel(call.uuid, cause))
+            if call.is_being_placed:
+                cause = "ORIGINATOR_CANCEL"
+            if not self._cancel(call_sid):
+                self._calls.tell(call, commands.kill_channel(call.uuid, cause))
             self._calls.note(call, "terminate", "hung up", cause)
             return Outcome("the call is ended")
 

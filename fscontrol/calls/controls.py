@@ -59,6 +59,7 @@ def make_controls(
     nodes: Nodes,
     profile: str,
     has_stream: Callable[[str], bool],
+    cancel: Callable[[str], bool] = lambda _call_sid: False,
 ) -> Controls:
     """`profile` is the sofia profile for SIP URIs; `has_stream` says whether a call's assistant is on `unicast`."""
     calls = LiveCalls(book, nodes, time.time)
@@ -97,6 +98,7 @@ def make_controls(
         recordings_dir=settings.recordings_dir.absolute(),
         has_stream=has_stream,
         terminates_on_hold=terminates_on_hold,
+        cancel=cancel,
     )
     transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds, may_refer)
     rules = RuleActions(audio, outside, settings.rule_timeout_seconds, time.time)

@@ -39,6 +39,7 @@ _NEXT_CAUSE = frozenset(
         "PROTOCOL_ERROR",
         "INTERWORKING",
         "NO_USER_RESPONSE",
+        "PROGRESS_TIMEOUT",
     }
 )
 _OF_STATUS: dict[int, CallStatus] = {

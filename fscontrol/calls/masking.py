@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from fscontrol.model.call import CallRecord
+from fscontrol.model.outbound import OutboundRequest
 
 _NUMBER = re.compile(r"\d(?:[ ().\-/]{0,3}\d){4,}")
 """Five digits or more, however they are grouped (RFC 3966 §5.1.1 and what people write)."""
@@ -20,6 +22,16 @@ def _masked_number(match: re.Match[str]) -> str:
     number = match[0]
     keep_from = [n for n, char in enumerate(number) if char.isdigit()][-_SHOWN_DIGITS]
     return re.sub(r"\d", "*", number[:keep_from]) + number[keep_from:]
+
+
+def _masked_request(asked: OutboundRequest) -> OutboundRequest:
+    changes: dict[str, object] = {
+        name: masked_text(getattr(asked, name))
+        for name in ("from_number", "to_number", "welcome_message", "agenda")
+    }
+    # Whatever shape they have, their text is what may hold a number.
+    changes["variables"] = json.loads(masked_text(json.dumps(asked.variables, ensure_ascii=False)))
+    return asked.model_copy(update=changes)
 
 
 def masked(record: CallRecord) -> CallRecord:
@@ -40,6 +52,15 @@ def masked(record: CallRecord) -> CallRecord:
             "from_number": masked_text(record.from_number),
             "to_number": masked_text(record.to_number),
             "variables": {name: masked_text(value) for name, value in record.variables.items()},
+            "asked": record.asked and _masked_request(record.asked),
+            "attempts": tuple(
+                attempt.model_copy(update={"number": masked_text(attempt.number)})
+                for attempt in record.attempts
+            ),
+            "skipped": tuple(
+                skipped.model_copy(update={"detail": masked_text(skipped.detail)})
+                for skipped in record.skipped
+            ),
             "candidates": candidates,
             "steps": steps,
         }

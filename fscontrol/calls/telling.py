@@ -12,6 +12,7 @@ from fscontrol.backend.outbox import Outbox
 from fscontrol.backend.outside import Outside
 from fscontrol.backend.webhooks import Webhooks
 from fscontrol.calls.announcing import Announcer
+from fscontrol.calls.inbound import Prewarm
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
 
@@ -42,6 +43,13 @@ def make_backend(settings: Settings) -> BackendClient | None:
     if not settings.backend_url:
         return None
     return BackendClient(settings.backend_url, settings.backend_key, settings.backend_secret)
+
+
+def prewarm_of(settings: Settings, backend: BackendClient | None) -> Prewarm | None:
+    """How assistants are prepared; None without a backend."""
+    if backend is None:
+        return None
+    return Prewarm(backend.prewarm, settings.prewarm_timeout_seconds, settings.prewarm_policy)
 
 
 def make_outbox(

@@ -19,6 +19,7 @@ _COMMANDS = {
     "nodes": "fscontrol.cli.nodes",
     "calls": "fscontrol.cli.remote",
     "call": "fscontrol.cli.control",
+    "originate": "fscontrol.cli.originate",
     "explain": "fscontrol.cli.explain",
     "outbox": "fscontrol.cli.outbox",
     "outbox-resend": "fscontrol.cli.outbox",

@@ -94,8 +94,22 @@ def explain_call(console: Console, call: Mapping[str, Any]) -> None:
     )
     route = f"{call['to_number'] or '-'} → assistant {call['assistant_id']}, flow {call['flow_id']}"
     console.print(f"  organisation {call['organization_id']}  trunk {call['trunk_id']}  {escape(route)}")
+    explain_attempts(console, call)
     explain_steps(console, call)
     explain_media(console, call)
+
+
+def explain_attempts(console: Console, call: Mapping[str, Any]) -> None:
+    """Which carriers an outbound call was offered to, and which trunks were passed over."""
+    for attempt in call.get("attempts") or ():
+        said = f"{attempt['sip_status'] or ''} {attempt['hangup_cause']}".strip()
+        way = f"{attempt['gateway']} on {attempt['node']}, {attempt['number']}"
+        console.print(
+            f"  tried      {escape(attempt['trunk_id'])}: {attempt['outcome']} {said}  [dim]{escape(way)}[/]"
+        )
+    for skipped in call.get("skipped") or ():
+        why = f"{skipped['reason']}  [dim]{escape(skipped['detail'])}[/]"
+        console.print(f"  not tried  {escape(skipped['trunk_id'])}: {why}")
 
 
 def explain_media(console: Console, call: Mapping[str, Any]) -> None:

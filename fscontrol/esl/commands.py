@@ -29,6 +29,9 @@ _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
 
 REGISTRATION_EVENTS = ("CUSTOM", "sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
 CALL_EVENTS = (
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PROGRESS_MEDIA",
+    "CHANNEL_ANSWER",
     "CHANNEL_PARK",
     "CHANNEL_UNPARK",
     "CHANNEL_HOLD",

@@ -102,4 +102,10 @@ def _message(error: FscontrolError) -> str:
     return str(error) or type(error).__name__
 
 
-_FORMS: dict[str, Form] = {"/api/v1/": backend, "/rpc/": rpc, "/sip/": livekit}
+_FORMS: dict[str, Form] = {
+    "/api/v1/": backend,
+    "/calls/": backend,
+    "/rpc/": rpc,
+    "/sip/": livekit,
+    "/call/": livekit,
+}

@@ -31,6 +31,7 @@ HTTP_STATUS: dict[type[FscontrolError], int] = {
     errors.MethodNotAllowed: 405,
     errors.StaleGeneration: 409,
     errors.NameTaken: 400,
+    errors.IdempotencyKeyReused: 422,
     errors.AlreadyChanged: 412,
     errors.GatewayDoesNotRegister: 409,
     errors.RemovalHeld: 409,

@@ -70,7 +70,11 @@ class EnvelopeRefusal(BaseModel):
     data: EnvelopeData
 
 
-_BY_DOOR: dict[str, type[BaseModel]] = {"/rpc/": RpcRefusal, "/sip/": EnvelopeRefusal}
+_BY_DOOR: dict[str, type[BaseModel]] = {
+    "/rpc/": RpcRefusal,
+    "/sip/": EnvelopeRefusal,
+    "/call/": EnvelopeRefusal,
+}
 
 
 def refusal_of(path: str) -> type[BaseModel]:

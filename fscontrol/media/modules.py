@@ -75,8 +75,7 @@ class ModuleAssistants:
 
     def begin(self, node: NodeClient, record: CallRecord, choice: Choice) -> None:
         """Attach the module to the parked call; it connects by itself and tells by events how it went."""
-        parameters = {**record.variables, "callSid": record.call_sid}
-        parameters |= {"To": record.to_number, "From": record.from_number}
+        parameters = {**record.variables, "callSid": record.call_sid, **record.told_to_assistant}
         metadata = {name: value for name, value in parameters.items() if _PLAIN.fullmatch(value)}
         if choice.headers:
             text = json.dumps(dict(choice.headers), separators=(",", ":"))

@@ -152,7 +152,7 @@ class Relay:
 
     def _stream(self, node: NodeClient, record: CallRecord, choice: Choice) -> CallStream:
         ours, theirs = node.path
-        parameters = {**record.variables, "To": record.to_number, "From": record.from_number}
+        parameters = {**record.variables, **record.told_to_assistant}
         messages = twilio.Stream(f"MZ{secrets.token_hex(16)}", record.call_sid, parameters)
 
         def start_unicast(ip: str, port: int) -> None:

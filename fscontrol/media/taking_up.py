@@ -27,12 +27,21 @@ AGAIN_SECONDS = 1.0
 
 
 class TakingUp:
-    """`is_ours` says of a node's name whether this control plane steers it."""
+    """`is_ours` says of a node's name whether this control plane steers it;
+    `take_up` finds answered outbound calls.
+    """
 
-    def __init__(self, book: CallBook, media: Assistants, is_ours: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        book: CallBook,
+        media: Assistants,
+        is_ours: Callable[[str], bool],
+        take_up: Callable[[NodeClient], None] = lambda _node: None,
+    ) -> None:
         self._book = book
         self._media = media
         self._is_ours = is_ours
+        self._take_up = take_up
 
     def soon(self, node: NodeClient) -> None:
         """In the background, where the node is ours."""
@@ -55,6 +64,7 @@ class TakingUp:
                 lambda uuid: node.request(commands.channel_exists(uuid)).strip() == "true",
                 node.lost_at,
             )
+            self._take_up(node)
             known = {record.uuid for record in self._book.active}
             for uuid in channel_uuids(listed) - known:
                 self._media.unrecorded.look_at(node, uuid)

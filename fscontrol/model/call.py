@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from fscontrol.model.outbound import Attempt, OutboundRequest, Skipped
 from fscontrol.model.trunk import FrozenModel
 
 
@@ -119,8 +120,35 @@ class CallRecord(FrozenModel):
     """Messages about this call queued for the backend so far; the next one is numbered one higher."""
     variables: dict[str, str] = Field(default_factory=dict)
     """What the INVITE's headers told that its trunk names in `headers_to_variables`."""
+    asked: OutboundRequest | None = None
+    """What an outbound call was asked for; None for an inbound one."""
+    placed_by: str = ""
+    """The control plane that places it: until it is answered, only that one writes it, for as long as it lives."""
+    attempts: tuple[Attempt, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     steps: tuple[Step, ...] = Field(default=())
+
+    @property
+    def told_to_assistant(self) -> dict[str, str]:
+        """What the assistant hears of the call when its stream starts (CONTRACTS.md §4)."""
+        if self.direction != "outbound":
+            return {"To": self.to_number, "From": self.from_number}
+        asked = self.asked
+        return {
+            "To": self.to_number,
+            "From": self.from_number,
+            "outbound": "true",
+            "assistant_id": "" if self.assistant_id is None else str(self.assistant_id),
+            "welcome_message": asked.welcome_message if asked else "",
+            "agenda": asked.agenda if asked else "",
+            "to_phone_number": self.to_number,
+        }
+
+    @property
+    def is_being_placed(self) -> bool:
+        """Whether it is an outbound call that nobody has answered yet."""
+        return self.direction == "outbound" and self.status in (CallStatus.INITIATED, CallStatus.RINGING)
 
     @property
     def organization_key(self) -> str | None:

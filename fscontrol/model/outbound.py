@@ -26,6 +26,8 @@ class SkipReason(StrEnum):
     COUNTRY = "country_not_allowed"
     CALLER_ID = "caller_id_not_allowed"
     NO_NODE = "no_node"
+    UNUSABLE = "unusable"
+    """What it wants to be sent cannot be written safely."""
 
 
 class Skipped(FrozenModel):

@@ -174,6 +174,7 @@ Identifier = Annotated[
     AfterValidator(_not_blank),
 ]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9\-]{0,63}$")]
+FailoverKey = Annotated[str, BeforeValidator(_text), Field(pattern=r"^([3-6][0-9]{2}|[A-Z][A-Z0-9_]{2,63})$")]
 Codec = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-@]{1,32}$")]
 CARRIED_CODECS = ("PCMU", "PCMA")
 """What a stock FreeSWITCH has without a module, at the rate of the stream to the assistant."""
@@ -239,10 +240,13 @@ class Trunk(FrozenModel):
     inbound_ai_websocket_url: StreamTemplate = ""
     api_bearer_token: BearerToken = SecretStr("")
     terminate_on_hold: bool = False
-    ignore_early_media: bool = False
+    ignore_early_media: bool | None = None
+    """False: the assistant hears what comes before the answer, such as announcements. Else it begins at the answer."""
     display_name: Line = ""
     ai_websocket_url: StreamTemplate = ""
     agent_id: Annotated[Line, Field(max_length=100)] = ""
+    failover: dict[FailoverKey, Literal["next", "stop"]] = Field(default_factory=dict, max_length=100)
+    """This carrier's own meaning of a SIP status or of a hangup cause, before the table of `calls.failover`."""
     metadata: dict[str, str] = Field(default_factory=dict)
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", populate_by_name=True)

@@ -9,17 +9,7 @@ from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import CARRIED_CODECS, Trunk
 
 MOST_WARNINGS = 1_000
-_NOT_YET: dict[str, object] = {
-    "leading_plus": None,
-    "outbound_enabled": True,
-    "headers": {},
-    "ring_timeout_seconds": None,
-    "caller_id_numbers": (),
-    "country_allow": (),
-    "ignore_early_media": False,
-    "display_name": "",
-    "ai_websocket_url": "",
-}
+_NOT_YET: dict[str, object] = {"ai_websocket_url": ""}
 """Optional fields of outbound calls, stored and without effect yet; who sets one is told so. Never silently stored."""
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import gevent
 from lxml import etree
 
+from fscontrol.simulator.applications import APPLICATIONS
 from fscontrol.simulator.causes import known_cause
 from fscontrol.simulator.channel import Channel
 from fscontrol.simulator.leg import Leg
@@ -223,6 +224,15 @@ def _hupall(node: Node, arguments: str) -> str:
     return f"+OK hangup all channels with cause {cause}\n"
 
 
+def _sched_hangup(node: Node, arguments: str) -> str:
+    words = arguments.split()
+    leg = node.legs.get(words[1]) if len(words) > 1 else None
+    if leg is None:
+        return _NO_CHANNEL
+    APPLICATIONS["sched_hangup"](leg, " ".join([words[0], *words[2:]]))
+    return "+OK\n"
+
+
 def _msleep(_node: Node, arguments: str) -> str:
     gevent.sleep(int(arguments) / 1000 if arguments.isdigit() else 0)
     return "+OK\n"
@@ -250,6 +260,7 @@ _COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "uuid_pre_answer": _on_leg("<uuid>", 1, _pre_answer),
     **LIVE_COMMANDS,
     "hupall": _hupall,
+    "sched_hangup": _sched_hangup,
     "create_uuid": lambda _node, _arguments: str(uuid.uuid4()),
     "hostname": lambda node, _arguments: node.name,
     "echo": lambda _node, arguments: arguments,

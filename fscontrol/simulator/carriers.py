@@ -22,6 +22,20 @@ class Answer:
     from_network: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class CallAnswer:
+    """How a carrier treats an INVITE: 180 or 183 with audio at once, `status` after `seconds`; 0: never a final answer.
+
+    `is_silent`: nothing at all comes back, not even a provisional answer.
+    """
+
+    status: int = 200
+    rings: bool = False
+    early_media: bool = False
+    seconds: float = 0.0
+    is_silent: bool = False
+
+
 _OK = Answer(200, "OK")
 _FORBIDDEN = Answer(403, "Forbidden")
 _UNAVAILABLE = Answer(503, "Service Unavailable")
@@ -38,6 +52,7 @@ class Carriers:
         """How long FreeSWITCH waits before it calls silence a timeout (64 times T1)."""
         self._behaviours: dict[str, CarrierBehaviour] = {}
         self._passwords: dict[str, dict[str, str]] = {}
+        self._calls: dict[str, CallAnswer] = {}
 
     def __setitem__(self, address: str, behaviour: CarrierBehaviour) -> None:
         self._behaviours[address.lower()] = behaviour
@@ -70,6 +85,14 @@ class Carriers:
                 return self._timeout()
             case CarrierBehaviour.ENDLESS_CHALLENGE:
                 return _ENDLESS
+
+    def answer_calls(self, address: str, answer: CallAnswer) -> None:
+        """Treat INVITEs to `host:port` like that, whatever is done with REGISTERs."""
+        self._calls[address.lower()] = answer
+
+    def call(self, address: str) -> CallAnswer | None:
+        """How INVITEs are treated there; None: as `invite` says."""
+        return self._calls.get(address.lower())
 
     def options(self, address: str) -> Answer:
         """The answer to a ping. Anything but 408 and 503 counts as alive."""

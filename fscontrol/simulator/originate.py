@@ -14,7 +14,7 @@ import gevent
 
 from fscontrol.simulator import causes
 from fscontrol.simulator.applications import APPLICATIONS
-from fscontrol.simulator.carriers import Answer
+from fscontrol.simulator.carriers import Answer, CallAnswer
 from fscontrol.simulator.channel import Channel, Profile
 from fscontrol.simulator.configuration import ProfileConfig
 from fscontrol.simulator.gateway import Gateway, leading_number
@@ -46,7 +46,8 @@ def originate(node: Node, arguments: str) -> str:
     found = _STRING.fullmatch(arguments.strip())
     if not found:
         return _USAGE
-    variables = dict(pair.split("=", 1) for pair in (found[1] or "").split(",") if "=" in pair)
+    given = (found[1] or "").replace("\\s", " ")
+    variables = dict(pair.split("=", 1) for pair in given.split(",") if "=" in pair)
     target = _target(node, found[2])
     if isinstance(target, str):
         return f"-ERR {target}\n"
@@ -139,6 +140,9 @@ def _dial(node: Node, leg: Leg, target: _Target, variables: dict[str, str]) -> s
         return _dial_ourselves(node, leg, target, timeout)
     password = target.gateway.password if target.gateway else ""
     username = target.gateway.auth_username if target.gateway else ""
+    scripted = node.carriers.call(target.address)
+    if scripted is not None:
+        return _dial_scripted(leg, scripted, variables)
     answer = node.carriers.invite(target.address, username, password)
     if answer.delay:
         leg.pause(min(answer.delay, timeout))
@@ -153,6 +157,41 @@ def _dial(node: Node, leg: Leg, target: _Target, variables: dict[str, str]) -> s
         leg.answer()
         return ""
     return _refused(leg, answer)
+
+
+def _dial_scripted(leg: Leg, answer: CallAnswer, variables: dict[str, str]) -> str:
+    """A carrier that rings, keeps us waiting, or says nothing; FreeSWITCH's own patience ends what it does not."""
+    timeout = leading_number(variables.get("originate_timeout", "")) or _DEFAULT_TIMEOUT
+    leg.channel.state = "CS_CONSUME_MEDIA"
+    if answer.early_media:
+        leg.pre_answer()
+    elif answer.rings:
+        leg.ring()
+    if answer.early_media and variables.get("ignore_early_media") == "false":
+        leg.node.spawn(lambda: _end_early(leg, answer), "an early leg")
+        return ""
+    wanted = answer.seconds if answer.status and not answer.is_silent else timeout
+    if wanted:
+        leg.pause(min(wanted, timeout))
+    if leg.channel.down:
+        return leg.channel.cause
+    if not answer.status or answer.is_silent or answer.seconds > timeout:
+        return "NO_ANSWER"
+    if answer.status == 200:
+        leg.answer()
+        return ""
+    return _refused(leg, Answer(answer.status, ""))
+
+
+def _end_early(leg: Leg, answer: CallAnswer) -> None:
+    """The final answer on a leg that was parked while its audio was early."""
+    leg.node.wait(leg.ended, answer.seconds or 3600.0)
+    if leg.channel.down or not answer.status:
+        return
+    if answer.status == 200:
+        leg.answer()
+    else:
+        leg.hang_up(_refused(leg, Answer(answer.status, "")))
 
 
 def _refused(leg: Leg, answer: Answer) -> str:

@@ -17,6 +17,7 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import BACKEND, OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.key_store import KeyStore
+from fscontrol.store.placements import PlacementStore
 from fscontrol.store.rows import NodeResultRow, Row
 
 SCHEMA_VERSION = 3
@@ -92,7 +93,7 @@ class OutboxDepth(BaseModel):
     dropped: int = 0
 
 
-class Store(KeyStore, Protocol):
+class Store(KeyStore, PlacementStore, Protocol):
     """One store for the process. Methods may switch greenlets, never block the hub, and raise `StoreError`."""
 
     def fingerprint_key(self) -> bytes:

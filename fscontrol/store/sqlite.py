@@ -29,6 +29,7 @@ from fscontrol.store.sqlite_keys import SqliteKeys
 from fscontrol.store.sqlite_leases import SqliteLeases
 from fscontrol.store.sqlite_nodes import SqliteNodes
 from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
+from fscontrol.store.sqlite_placements import SqlitePlacements
 from fscontrol.store.sqlite_schema import CALLS_ORGANIZATION, migrate
 from fscontrol.telemetry.threads import on_a_thread
 
@@ -38,7 +39,9 @@ _MOST_VARIABLES = 500
 _CALLS_BETWEEN_TRIMS = 100
 
 
-class SqliteStore(SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteAudit, SqliteKeys):
+class SqliteStore(
+    SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteAudit, SqliteKeys, SqlitePlacements
+):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 
     def __init__(

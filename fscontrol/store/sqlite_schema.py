@@ -19,6 +19,7 @@ from fscontrol.store.sqlite_leases import SCHEMA as LEASES_SCHEMA
 from fscontrol.store.sqlite_nodes import SCHEMA as NODES_SCHEMA
 from fscontrol.store.sqlite_outbox import BY_DESTINATION
 from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
+from fscontrol.store.sqlite_placements import SCHEMA as PLACEMENTS_SCHEMA
 
 Migration = Callable[[sqlite3.Connection, Vault], None]
 
@@ -63,7 +64,14 @@ def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
     for statement in filter(
         str.strip,
         (
-            _TABLES + _INDEXES + NODES_SCHEMA + LEASES_SCHEMA + OUTBOX_SCHEMA + KEYS_SCHEMA + AUDIT_SCHEMA
+            _TABLES
+            + _INDEXES
+            + NODES_SCHEMA
+            + LEASES_SCHEMA
+            + OUTBOX_SCHEMA
+            + KEYS_SCHEMA
+            + AUDIT_SCHEMA
+            + PLACEMENTS_SCHEMA
         ).split(";"),
     ):
         db.execute(statement)

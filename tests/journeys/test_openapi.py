@@ -75,6 +75,9 @@ def to_try(bridge: Bridge) -> dict[str, Any]:
             name, place = parameter["name"], parameter["in"]
             if name == "wait":
                 parameter["schema"]["maximum"] = 0.1
+            elif name == "seconds":  # unlimited otherwise
+                parameter["schema"] |= {"minimum": 0.05, "maximum": 0.1}
+                parameter["required"] = True
             elif place == "path" and name in ids:
                 # What all others lead to is not to be deleted first.
                 parameter["schema"] = {"enum": ids[name][1:] if method == "delete" else ids[name]}

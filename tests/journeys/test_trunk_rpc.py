@@ -190,6 +190,14 @@ class Waits:
 
 
 @dataclass(frozen=True)
+class Outgoing:
+    """The field is for outbound calls (tests/journeys/test_outbound.py shows what it does)."""
+
+    value: Any
+    ours: str
+
+
+@dataclass(frozen=True)
 class Elsewhere:
     """A test of its own proves it."""
 
@@ -271,7 +279,7 @@ ROWS: list[tuple[str, Any]] = [
     ("reject_sip_code", Refused(200, "greater than or equal to 400")),
     ("reject_audio_file", Elsewhere("test_audio_before_the_hang_up")),
     ("reject_audio_file", Refused("/etc/passwd", "must be an http:// or https:// URL")),
-    ("ignore_early_media", Waits(True, "ignore_early_media")),
+    ("ignore_early_media", Outgoing(True, "ignore_early_media")),
     ("terminate_on_hold", Elsewhere("test_a_caller_who_holds")),
     ("inbound_rule", Called({"inbound_rule": 0}, 603)),
     ("inbound_rule", Called({"inbound_rule": 3}, 200)),
@@ -297,7 +305,7 @@ ROWS: list[tuple[str, Any]] = [
     ("auto_bargein_mode", Refused("loud", "Input should be")),
     ("auto_bargein_aggressiveness", Refused(3, "is the assistant's to decide")),
     ("auto_bargein_aggressiveness", Accepted(2)),
-    ("display_name", Waits("Acme Support", "display_name")),
+    ("display_name", Outgoing("Acme Support", "display_name")),
     ("agent_id", Elsewhere("test_the_agent_at_the_trunks_own_endpoint")),
 ]
 """Every field: what it does, or why it is refused."""
@@ -358,6 +366,15 @@ def test_fields_of_outbound_calls_are_named_in_the_answer(house: Bridge, name: s
     response = put(house, **{name: row.value})
     assert (response.status_code, response.json()) == (200, {})
     assert f"stored, without effect in this version: {row.ours}" in response.headers[WARNING_HEADER]
+    (trunk,) = house.ask("GET", "/api/organizations/7")[1]["trunks"]
+    assert trunk[row.ours] == row.value
+
+
+@pytest.mark.parametrize(("name", "row"), rows(Outgoing))
+def test_fields_of_outbound_calls_are_kept(house: Bridge, name: str, row: Outgoing) -> None:
+    response = put(house, **{name: row.value})
+    assert (response.status_code, response.json()) == (200, {})
+    assert "without effect" not in response.headers.get(WARNING_HEADER, "")
     (trunk,) = house.ask("GET", "/api/organizations/7")[1]["trunks"]
     assert trunk[row.ours] == row.value
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fscontrol"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"app", "doors"},
+    {"app", "doors", "following"},
     {"http", "web"},
     {"provisioning", "calls", "sofia", "media"},
     {"esl", "store", "backend"},

@@ -107,6 +107,8 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_FETCH_TIMEOUT_SECONDS", "4", "fetch_timeout_seconds", 4.0),
     ("FSCONTROL_RULE_TIMEOUT_SECONDS", "1", "rule_timeout_seconds", 1.0),
     ("FSCONTROL_TRANSFER_RING_SECONDS", "11", "transfer_ring_seconds", 11),
+    ("FSCONTROL_OUTBOUND_RING_SECONDS", "33", "outbound_ring_seconds", 33),
+    ("FSCONTROL_OUTBOUND_PROGRESS_SECONDS", "7", "outbound_progress_seconds", 7),
     ("FSCONTROL_SIP_IP", "10.0.0.9", "sip_ip", "10.0.0.9"),
     ("FSCONTROL_SIP_PORT", "5070", "sip_port", 5070),
     ("FSCONTROL_TLS_PORT", "5061", "tls_port", 5061),

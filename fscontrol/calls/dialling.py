@@ -1,0 +1,56 @@
+"""What one attempt sends, from the request, the trunk and the settings; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote
+
+from fscontrol.calls.choice import Way
+from fscontrol.esl.originate import Dial
+from fscontrol.model.outbound import OutboundRequest
+from fscontrol.model.trunk import Trunk
+
+
+@dataclass(frozen=True, slots=True)
+class DialRules:
+    """Of the settings: how long a leg may ring, and how long a carrier may take to say that it does."""
+
+    ring_seconds: int = 60
+    progress_seconds: int = 20
+
+
+class Asked(Protocol):
+    """The call an attempt is for."""
+
+    @property
+    def call_sid(self) -> str: ...
+    @property
+    def request(self) -> OutboundRequest: ...
+
+
+def dial_of(call: Asked, way: Way, uuid: str, rules: DialRules, *, mask: bool) -> Dial:
+    """One INVITE over one way. `mask`: the stored record will not have the numbers, so the channel carries them."""
+    request, trunk = call.request, way.trunk
+    ring = request.ring_timeout_seconds or trunk.ring_timeout_seconds or rules.ring_seconds
+    return Dial(
+        uuid=uuid,
+        call_sid=call.call_sid,
+        gateway=way.gateway,
+        number=dialled(trunk, request.to_number),
+        caller_id=request.from_number,
+        ring_seconds=ring,
+        progress_seconds=min(ring, rules.progress_seconds),
+        display_name=trunk.display_name,
+        codecs=trunk.carried_codecs,
+        headers=trunk.headers,
+        dtmf_mode=trunk.dtmf_mode,
+        media_encryption=trunk.media_encryption,
+        ignore_early_media=trunk.ignore_early_media is not False,
+        numbers=quote(f"{request.to_number} {request.from_number}", safe="+") if mask else "",
+    )
+
+
+def dialled(trunk: Trunk, number: str) -> str:
+    """An E.164 number as this trunk's carrier wants it."""
+    return trunk.tech_prefix + (number.removeprefix("+") if trunk.leading_plus is False else number)

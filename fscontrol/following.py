@@ -1,0 +1,37 @@
+"""Which events of a node go to whom, and in which order: the third part of the composition root (`app.py`).
+
+Owns: the list. Refuses: doing anything with an event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fscontrol.esl.client import NodeClient
+
+if TYPE_CHECKING:
+    from fscontrol.app import Application
+
+
+def follow(house: Application, node: NodeClient) -> None:
+    """Take a node's events, over every reconnect."""
+    for name in ("sofia::gateway_state", "sofia::gateway_delete"):
+        node.on_event(name, lambda event, node=node.name: house.registrations.take_event(node, event))  # type: ignore[misc]
+        node.on_event(name, lambda event, node=node.name: house.sources.take_gateway_event(node, event))  # type: ignore[misc]
+    # One handler for both: what the relay saw belongs to the message that tells of the end.
+    node.on_event(
+        "CHANNEL_HANGUP_COMPLETE",
+        lambda event: house.outgoing.calls.hung_up(
+            event, lambda: house.ends.hung_up(node.name, event, house.media.hung_up(event))
+        ),
+    )
+    house.outgoing.follow(node)
+    house.happenings.follow(node)
+    house.controls.follow(node, house.is_ours)
+    house.media.follow(node, house.is_ours)
+    node.on_down(lambda: house.registrations.lost(node.name))
+    node.on_up(lambda: house.taking_up.soon(node))
+    lease = house.leases[node.name]
+    lease.on_taken(lambda: house.wall.look_again(node.name))
+    lease.on_taken(lambda: house.taking_up.soon(node))
+    lease.on_lost(lambda: house.media.leave(node.name))

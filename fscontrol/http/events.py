@@ -1,0 +1,83 @@
+"""`GET /api/events`: calls and gateways as they change, by server-sent events (CONTRACTS.md §1).
+
+Owns: the form of the stream, its heartbeat, and how many may listen. Refuses: to show an organisation's events to
+another, and to wait for a listener that does not read; it is told why, and cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, request
+
+from fscontrol.errors import TooManyRequests
+from fscontrol.http import body
+from fscontrol.http.auth import principal
+from fscontrol.http.operation import Query, operation
+from fscontrol.telemetry.bus import Bus, Happening, Listener
+
+HEARTBEAT_SECONDS = 15.0
+MOST_LISTENERS = 200
+LONGEST_SECONDS = 86_400.0
+_RETRY_MS = 2000
+_SECONDS = Query(
+    "seconds",
+    {"type": "number", "minimum": 0, "maximum": LONGEST_SECONDS},
+    "how long to listen; 0: until you leave",
+)
+_LATER_SECONDS = 30
+
+
+def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
+    """The blueprint."""
+    routes = Blueprint("events", __name__)
+
+    @routes.get("/api/events")
+    @operation(
+        "Calls and gateways as they change, by server-sent events",
+        tag="operations",
+        produces="text/event-stream",
+        query=(_SECONDS,),
+        errors=(422, 429),
+    )
+    def events() -> Response:
+        seconds = body.seconds("seconds", LONGEST_SECONDS)
+        if bus.listeners >= MOST_LISTENERS:
+            raise TooManyRequests(f"{MOST_LISTENERS} listen already", _LATER_SECONDS)
+        # At once, and not when the first piece is asked for: what happens meanwhile belongs to the listener.
+        listener = bus.listen(principal().sees, request.headers.get("Last-Event-ID", "").strip())
+        answer = Response(
+            _stream(bus, listener, heartbeat, seconds or math.inf),
+            content_type="text/event-stream; charset=utf-8",
+        )
+        answer.headers["Cache-Control"] = "no-store"
+        answer.headers["X-Accel-Buffering"] = "no"
+        answer.call_on_close(lambda: bus.leave(listener))
+        return answer
+
+    return routes
+
+
+def _stream(bus: Bus, listener: Listener, heartbeat: float, seconds: float) -> Iterator[str]:
+    until = time.monotonic() + seconds
+    yield f"retry: {_RETRY_MS}\n: listening\n\n"
+    if not listener.knows_all:
+        yield ": what followed the event you saw last is not kept any more\n\n"
+    while (left := until - time.monotonic()) > 0:
+        happening = listener.next(min(heartbeat, left))
+        if happening is not None:
+            yield _written(bus, happening)
+        elif listener.is_cut:
+            yield ": cut off: you did not read fast enough; come back with Last-Event-ID\n\n"
+            return
+        else:
+            yield ": still here\n\n"
+
+
+def _written(bus: Bus, happening: Happening) -> str:
+    # JSON in ASCII has no line end, so one line is the whole of it.
+    text = json.dumps(happening.what, separators=(",", ":"))
+    return f"id: {bus.name_of(happening)}\nevent: {happening.kind}\ndata: {text}\n\n"

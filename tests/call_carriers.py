@@ -1,0 +1,116 @@
+"""Carriers that are called: SIPp for the real FreeSWITCH, a script for the stand-in, behind one function."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fscontrol.simulator.carriers import CallAnswer
+from tests import sipp
+from tests.switches import StandInSwitch, Switch
+from tests.waiting import eventually, free_port
+
+_SCENARIOS = Path(__file__).parent / "data" / "sipp"
+_INVITES = re.compile(r"message received .*?\n\n(INVITE .*?)(?=\n-{20,} \d{4}-|\Z)", re.DOTALL)
+_NUMBERS = itertools.count(1)
+_PHRASES = {"404": "Not Found", "408": "Request Timeout", "486": "Busy Here", "503": "Service Unavailable"}
+_PHRASES |= {"480": "Temporarily Unavailable", "603": "Decline", "500": "Server Internal Error"}
+
+_SCRIPTS = {
+    "200": CallAnswer(200, rings=True, seconds=0.2),
+    "early": CallAnswer(200, early_media=True, seconds=0.2),
+    "rings": CallAnswer(0, rings=True),
+    "silence": CallAnswer(is_silent=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallCarrier:
+    """`address` is where a trunk's gateway leads to; `invites` the INVITEs it has seen, as text (the real one's)."""
+
+    address: str
+    invites: Callable[[], list[str]]
+
+
+@contextlib.contextmanager
+def carriers(switch: Switch) -> Iterator[Callable[[str], CallCarrier]]:
+    """Makes carriers by how they answer: a SIP status, `early`, `rings`, `silence`, or `dead` (nobody is there)."""
+    with contextlib.ExitStack() as stack:
+
+        def make(how: str) -> CallCarrier:
+            if isinstance(switch, StandInSwitch):
+                return _scripted(switch, how)
+            return stack.enter_context(_on_the_wire(how, switch.work / "carriers" / str(next(_NUMBERS))))
+
+        yield make
+
+
+def _scripted(switch: StandInSwitch, how: str) -> CallCarrier:
+    address = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    answer = _SCRIPTS.get(how) or CallAnswer(503 if how == "dead" else int(how))
+    switch.stand_in.carriers.answer_calls(address, answer)
+    return CallCarrier(address, list)
+
+
+@contextlib.contextmanager
+def _on_the_wire(how: str, work: Path) -> Iterator[CallCarrier]:
+    port = free_port(socket.SOCK_DGRAM)
+    address = f"127.0.0.1:{port}"
+    if how == "dead":
+        yield CallCarrier(address, list)
+        return
+    if how == "silence":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+            mute.bind(("127.0.0.1", port))
+            yield CallCarrier(address, list)
+        return
+    work.mkdir(parents=True)
+    name, in_place_of, line = {
+        "200": ("carrier-answers", "", ""),
+        "early": ("carrier-answers", "180 Ringing", "183 Session Progress"),
+        "rings": ("carrier-rings", "", ""),
+    }.get(how, ("carrier-refuses", "486 Busy Here", f"{how} {_PHRASES.get(how, 'Refused')}"))
+    scenario = work / "scenario.xml"
+    scenario.write_text((_SCENARIOS / f"{name}.xml").read_text().replace(in_place_of or "\0", line))
+    program, messages = sipp.find_sipp(), work / "messages.log"
+    assert program is not None
+    command = [
+        program,
+        "-sf",
+        str(scenario),
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-nostdin",
+    ]
+    command += ["-mp", str(free_port(socket.SOCK_DGRAM)), "-trace_msg", "-message_file", str(messages)]
+    with (work / "output.log").open("wb") as output:
+        process = subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            eventually(lambda: _is_taken(port) or process.poll() is not None)
+            assert process.poll() is None, (work / "output.log").read_text("utf-8", "replace")[-2000:]
+            yield CallCarrier(address, lambda: _invites(messages))
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def _invites(messages: Path) -> list[str]:
+    text = messages.read_text("utf-8", "replace") if messages.exists() else ""
+    return _INVITES.findall(text.replace("\r\n", "\n"))
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

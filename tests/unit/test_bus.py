@@ -1,0 +1,60 @@
+"""What those hear who watch: their own, in order, from where they were, or that they were too slow."""
+
+from __future__ import annotations
+
+from fscontrol.telemetry.bus import Bus, Listener
+
+
+def heard(listener: Listener) -> list[object]:
+    found = []
+    while (happening := listener.next(0.01)) is not None:
+        found.append(happening.what["n"])
+    return found
+
+
+def test_each_hears_what_he_may_see() -> None:
+    bus = Bus()
+    all_of_it, seven = bus.listen(lambda _key: True), bus.listen(lambda key: key == "7")
+    for number, key in enumerate(("7", "8", None, "7")):
+        bus.publish("call", key, {"n": number})
+    assert heard(all_of_it) == [0, 1, 2, 3]
+    assert heard(seven) == [0, 3]
+
+
+def test_who_comes_back_goes_on_from_there() -> None:
+    bus = Bus()
+    listener = bus.listen(lambda _key: True)
+    for number in range(3):
+        bus.publish("call", "7", {"n": number})
+    first = listener.next(1)
+    assert first is not None
+    bus.leave(listener)
+    again = bus.listen(lambda key: key == "7", bus.name_of(first))
+    assert again.knows_all
+    assert heard(again) == [1, 2]
+    assert bus.listeners == 1
+
+
+def test_what_is_not_kept_is_said_so() -> None:
+    bus = Bus(kept=2)
+    for number in range(5):
+        bus.publish("call", "7", {"n": number})
+    assert not bus.listen(lambda _key: True, f"{bus.run}-1").knows_all
+    assert bus.listen(lambda _key: True, f"{bus.run}-3").knows_all
+    assert heard(bus.listen(lambda _key: True, f"{bus.run}-1")) == [3, 4]
+    for foreign in ("00000000-1", "x", "-", f"{bus.run}-x", f"{bus.run}-{'9' * 40}"):
+        found = bus.listen(lambda _key: True, foreign)
+        assert not found.knows_all
+        assert heard(found) == []
+
+
+def test_who_does_not_keep_up_is_cut_off_and_nobody_waits() -> None:
+    bus = Bus(queued=3)
+    slow, quick = bus.listen(lambda _key: True), bus.listen(lambda _key: True)
+    for number in range(3):
+        bus.publish("call", "7", {"n": number})
+    assert heard(quick) == [0, 1, 2]
+    bus.publish("call", "7", {"n": 3})
+    assert slow.is_cut
+    assert heard(slow) == [0, 1, 2]
+    assert heard(quick) == [3]
