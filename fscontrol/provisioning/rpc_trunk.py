@@ -180,6 +180,9 @@ def trunk_of(request: TrunkRequest, binding: Binding, old: Trunk | None = None) 
     problems = [*binding.problems(request), *_not_here(request)]
     fields: dict[str, Any] = {ours: getattr(request, theirs) for theirs, ours in _BECOMES.items()}
     fields |= {"id": request.trunk_id, "name": request.trunk_id, **_way(request, problems)}
+    if "ignore_early_media" not in request.model_fields_set:
+        # Its default lets early media be heard; an assistant that nobody told to is not to speak into the ringing.
+        fields["ignore_early_media"] = None
     try:
         trunk = Trunk.model_validate(fields)
     except ValidationError as error:

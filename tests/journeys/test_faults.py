@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,11 @@ def test_all_gateways_lost_at_a_blow_are_asked_of_the_store_once_and_come_back(
         asked: list[bool] = []
         real, away = store.ledger, [True]
 
-        def ledger(node: str) -> dict[str, GatewayKey]:
+        def ledger(node: str, organizations: Collection[str] | None = None) -> dict[str, GatewayKey]:
             asked.append(away[0])
             if away[0]:
                 raise StoreError("away")
-            return real(node)
+            return real(node, organizations)
 
         monkeypatch.setattr(store, "ledger", ledger)
         monkeypatch.setattr("fscontrol.sofia.worker.REST_SECONDS", 0.3)
