@@ -6,6 +6,7 @@ Owns: which changes are told, as what, and whose they are. Refuses: to tell a re
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from fscontrol.calls.masking import masked
@@ -13,11 +14,15 @@ from fscontrol.errors import StoreError
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CallRecord
+from fscontrol.model.gateway import GatewayKey
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
 from fscontrol.telemetry.bus import Bus
 
 log = logging.getLogger(__name__)
+
+ASK_AGAIN_SECONDS = 1.0
+"""How long a store that failed is left alone."""
 
 _SHOWN = {
     *("call_sid", "direction", "status", "reason", "sip_status", "hangup_cause", "from_number", "to_number"),
@@ -34,6 +39,8 @@ class Happenings:
         self._store = store
         self._mask = mask
         self._told: dict[tuple[str, str], dict[str, Any]] = {}
+        self._owners: dict[str, dict[str, GatewayKey]] = {}
+        self._ask_again_at = 0.0
 
     def call_changed(self, record: CallRecord) -> None:
         """A call has another status."""
@@ -44,6 +51,19 @@ class Happenings:
         """Take the gateway events of a node."""
         for name in ("sofia::gateway_state", "sofia::gateway_delete"):
             node.on_event(name, lambda event: self._gateway_changed(node.name, event))
+
+    def _owner(self, node: str, gateway: str) -> GatewayKey | None:
+        """Whose a gateway is, asked of the store when it is new: thousands may change in one moment."""
+        known = self._owners.get(node, {})
+        if gateway not in known:
+            if time.monotonic() < self._ask_again_at:
+                raise StoreError("it failed a moment ago")
+            try:
+                known = self._owners[node] = self._store.ledger(node)
+            except StoreError:
+                self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+                raise
+        return known.get(gateway)
 
     def _gateway_changed(self, node: str, event: Event) -> None:
         gateway = event.get("Gateway")
@@ -57,7 +77,7 @@ class Happenings:
         if known is None:
             del self._told[node, gateway]
         try:
-            owner = self._store.ledger(node).get(gateway)
+            owner = self._owner(node, gateway)
         except StoreError as error:
             log.warning("a gateway's change is not told", extra={"gateway": gateway, "reason": str(error)})
             return
