@@ -26,6 +26,8 @@ class Entry:
     own: OwnAddresses
     gateways: tuple[str, ...]
     media: AssistantMedia
+    """How its inbound calls reach their assistant."""
+    media_outbound: AssistantMedia
 
 
 def said_of_all(organization: Organization) -> tuple[object, ...]:
@@ -46,4 +48,5 @@ def entry_of(
     if known is not None and known.trunk is trunk and (known.standing_in, known.gateways) == depends_on:
         return known
     source, own = source_of(organization, trunk), own_addresses(trunk, standing_in)
-    return Entry(trunk, standing_in, source, own, gateways, organization.media_for(trunk))
+    media = organization.media_for(trunk), organization.media_for(trunk, "outbound")
+    return Entry(trunk, standing_in, source, own, gateways, *media)

@@ -68,7 +68,7 @@ class TrunkSources:
         self._trunk_of_gateway: dict[str, _Place] = {}
         self._trunks_of_name: dict[Question, set[_Place]] = {}
         self._said: dict[str, tuple[object, ...]] = {}
-        self._media: dict[str, dict[str, AssistantMedia]] = {}
+        self._media: dict[str, dict[str, Entry]] = {}
         self._unreadable: set[str] = set()
         self._stood_in_for: set[str] = set()
         self._ticket = 0
@@ -91,9 +91,14 @@ class TrunkSources:
         """Every network that owns a trunk."""
         return self.table.networks()
 
-    def media_for(self, organization: str, trunk_id: str) -> AssistantMedia | None:
+    def media_for(
+        self, organization: str, trunk_id: str, direction: str = "inbound"
+    ) -> AssistantMedia | None:
         """How calls over an enabled trunk reach their assistant; None for a trunk that is not there (any more)."""
-        return self._media.get(organization, {}).get(trunk_id)
+        entry = self._media.get(organization, {}).get(trunk_id)
+        if entry is None:
+            return None
+        return entry.media_outbound if direction == "outbound" else entry.media
 
     def start(self) -> None:
         """Load every organisation, then keep names resolved in the background. Raises `StoreError`."""
@@ -207,7 +212,7 @@ class TrunkSources:
             self._said.pop(key, None)
         else:
             self._entries[key] = entries
-            self._media[key] = {entry.source.trunk_id: entry.media for entry in entries}
+            self._media[key] = {entry.source.trunk_id: entry for entry in entries}
         for place, entry in enumerate(entries):
             self._trunk_of_gateway |= dict.fromkeys(entry.gateways, (key, place))
             for question in entry.own.questions:

@@ -111,7 +111,7 @@ def make_media(
     sip = SipAssistants(profile, settings.stream_open_seconds)
 
     def said(record: CallRecord) -> AssistantMedia | None:
-        return sources.media_for(str(record.organization_id), record.trunk_id or "")
+        return sources.media_for(str(record.organization_id), record.trunk_id or "", record.direction)
 
     by_name: dict[Driver, MediaDriver] = {Driver.RELAY: relay, Driver.SIP: sip, **modules}
     unrecorded = UnrecordedCalls(book, limits, is_ours)

@@ -99,14 +99,18 @@ class Organization(FrozenModel):
         """The id as text: 7 and "7" are one organisation."""
         return str(self.id)
 
-    def media_for(self, trunk: Trunk) -> AssistantMedia:
-        """How calls over a trunk reach their assistant: the trunk's own stream goes before the organisation's."""
-        if not trunk.inbound_ai_websocket_url:
+    def media_for(self, trunk: Trunk, direction: str = "inbound") -> AssistantMedia:
+        """How calls over a trunk reach their assistant: the trunk's own stream goes before the organisation's.
+
+        `direction` as on a call's record: a trunk has one stream for inbound calls and one for outbound ones.
+        """
+        own = trunk.ai_websocket_url if direction == "outbound" else trunk.inbound_ai_websocket_url
+        if not own:
             return self.media
         driver = Driver.RELAY if self.media.driver is Driver.SIP else self.media.driver
         known = bool(self.media.stream_token.get_secret_value())
         token = self.media.stream_token if known else trunk.api_bearer_token
-        changes = {"driver": driver, "stream_url": trunk.inbound_ai_websocket_url, "stream_token": token}
+        changes = {"driver": driver, "stream_url": own, "stream_token": token}
         return self.media.model_copy(update=changes)
 
     @property

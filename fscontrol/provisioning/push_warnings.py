@@ -1,6 +1,6 @@
 """What is accepted in a push and yet worth a word to its sender; pure.
 
-Owns: the list of fields without effect in this version. Refuses: refusing; what may not be is a problem, not a warning.
+Owns: which parts of a field have no effect. Refuses: refusing; what may not be is a problem, not a warning.
 """
 
 from __future__ import annotations
@@ -9,19 +9,11 @@ from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import CARRIED_CODECS, Trunk
 
 MOST_WARNINGS = 1_000
-_NOT_YET: dict[str, object] = {"ai_websocket_url": ""}
-"""Optional fields of outbound calls, stored and without effect yet; who sets one is told so. Never silently stored."""
 
 
 def warnings_of_trunk(trunk: Trunk) -> list[str]:
     """What is accepted of one trunk and has no effect, in sentences."""
     warnings = []
-    said = _NOT_YET.keys() & trunk.model_fields_set
-    idle = [
-        field for field, default in _NOT_YET.items() if field in said and getattr(trunk, field) != default
-    ]
-    if idle:
-        warnings.append(f"stored, without effect in this version: {', '.join(idle)}")
     left_out = [codec for codec in trunk.codecs if codec.partition("@")[0].upper() not in CARRIED_CODECS]
     if left_out:
         warnings.append(f"codecs not carried here, and left out: {', '.join(left_out)}")

@@ -149,9 +149,10 @@ def test_the_assistant_is_told_that_it_called(kind: str, tmp_path: Path) -> None
     server = AssistantServer(on_message=assistant.take)
     server.start()
     try:
-        url = f"ws://127.0.0.1:{server.port}/streams"
-        with house(kind, tmp_path, stream_url=url, mask_numbers=True) as running:
-            running.push(trunk_to(running.carrier("200"), "first", 1))
+        url = f"ws://127.0.0.1:{server.port}/outbound"
+        elsewhere = {"stream_url": "ws://127.0.0.1:1/inbound", "assistant_hosts": ("127.0.0.1",)}
+        with house(kind, tmp_path, mask_numbers=True, **elsewhere) as running:
+            running.push(trunk_to(running.carrier("200"), "first", 1, ai_websocket_url=url))
             call_sid = running.place(welcome_message="Hello, {you}", agenda="a; b")
             if kind == "freeswitch":  # the stand-in sends no audio, and no stream begins
                 (start,) = eventually(lambda: assistant.events("start"))
@@ -159,6 +160,7 @@ def test_the_assistant_is_told_that_it_called(kind: str, tmp_path: Path) -> None
                     "To": TO, "From": FROM, "outbound": "true", "assistant_id": "123",
                     "welcome_message": "Hello, {you}", "agenda": "a; b", "to_phone_number": TO,
                 }  # fmt: skip
+                assert assistant.peers[0].path == "/outbound"
             record = running.reaches(call_sid, "in-progress")
             assert TO not in str(record)
             running.bridge.ask("POST", f"/api/calls/{call_sid}/terminate")

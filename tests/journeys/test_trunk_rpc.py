@@ -182,14 +182,6 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Waits:
-    """The field is for outbound calls, which there are not yet: whoever sets it is told."""
-
-    value: Any
-    ours: str
-
-
-@dataclass(frozen=True)
 class Outgoing:
     """The field is for outbound calls (tests/journeys/test_outbound.py shows what it does)."""
 
@@ -295,7 +287,7 @@ ROWS: list[tuple[str, Any]] = [
     ("inbound_ai_websocket_url", Elsewhere("test_the_agent_at_the_trunks_own_endpoint")),
     ("inbound_ai_websocket_url", Refused("wss://evil.test/", "not one of FSCONTROL_ASSISTANT_HOSTS")),
     ("inbound_ai_quic_url", Refused("quic://ai.test", "there is no QUIC here")),
-    ("ai_websocket_url", Waits("wss://ai.test/out", "ai_websocket_url")),
+    ("ai_websocket_url", Outgoing("wss://ai.test/out", "ai_websocket_url")),
     ("ai_websocket_url", Refused("wss://evil.test/", "not one of FSCONTROL_ASSISTANT_HOSTS")),
     ("ai_quic_url", Refused("quic://ai.test", "there is no QUIC here")),
     ("auto_bargein_mode", Accepted("off")),
@@ -361,20 +353,11 @@ def test_values_that_say_what_is_so_anyway(house: Bridge, name: str, row: Accept
     assert name not in response.headers.get(WARNING_HEADER, "")
 
 
-@pytest.mark.parametrize(("name", "row"), rows(Waits))
-def test_fields_of_outbound_calls_are_named_in_the_answer(house: Bridge, name: str, row: Waits) -> None:
-    response = put(house, **{name: row.value})
-    assert (response.status_code, response.json()) == (200, {})
-    assert f"stored, without effect in this version: {row.ours}" in response.headers[WARNING_HEADER]
-    (trunk,) = house.ask("GET", "/api/organizations/7")[1]["trunks"]
-    assert trunk[row.ours] == row.value
-
-
 @pytest.mark.parametrize(("name", "row"), rows(Outgoing))
 def test_fields_of_outbound_calls_are_kept(house: Bridge, name: str, row: Outgoing) -> None:
     response = put(house, **{name: row.value})
     assert (response.status_code, response.json()) == (200, {})
-    assert "without effect" not in response.headers.get(WARNING_HEADER, "")
+    assert row.ours not in response.headers.get(WARNING_HEADER, "")
     (trunk,) = house.ask("GET", "/api/organizations/7")[1]["trunks"]
     assert trunk[row.ours] == row.value
 

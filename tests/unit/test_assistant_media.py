@@ -195,6 +195,21 @@ def test_a_trunks_own_stream_goes_before_its_organisations() -> None:
     )
 
 
+def test_a_trunk_has_a_stream_for_each_direction() -> None:
+    trunk = Trunk(
+        id="1",
+        name="a",
+        gateway="h",
+        inbound_ai_websocket_url="wss://in.ok.example/",
+        ai_websocket_url="wss://out.ok.example/",
+    )
+    organization = Organization(id=7, media=AssistantMedia(stream_url="wss://both.ok.example/"))
+    assert organization.media_for(trunk, "inbound").stream_url == "wss://in.ok.example/"
+    assert organization.media_for(trunk, "outbound").stream_url == "wss://out.ok.example/"
+    bare = trunk.model_copy(update={"ai_websocket_url": ""})
+    assert organization.media_for(bare, "outbound").stream_url == "wss://both.ok.example/"
+
+
 def rules(*lacking: str, hosts: tuple[str, ...] = ("ok.example",)) -> MediaRules:
     return MediaRules(hosts, lambda driver: lacking if driver.module else ())
 

@@ -420,3 +420,6 @@ def test_what_an_organization_says_for_all_reaches_trunks_that_did_not_change() 
     assert 3 in [scope.channel_limit for scope in owner.scopes]
     assert (media := world.sources.media_for("7", "t0")) is not None
     assert media.stream_url == "wss://a.example.com/x"
+    world.push("7", {"gateway": "192.0.2.1", "ai_websocket_url": "wss://out.example.com/x"})
+    assert (outbound := world.sources.media_for("7", "t0", "outbound")) is not None
+    assert outbound.stream_url == "wss://out.example.com/x"

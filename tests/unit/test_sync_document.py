@@ -539,13 +539,11 @@ def test_what_has_no_effect_yet_is_told() -> None:
                 "gateway": "a",
                 "id": "t",
                 "codecs": ["PCMU", "opus@48000h"],
-                "ai_websocket_url": "wss://ai.test/out",
             }
         ],
         "phone_numbers": [{"phone_number": "+15551234567", "sip_trunk_id": "other"}],
     }
-    idle, codecs, number = parse(body).warnings
-    assert idle == "trunk n: stored, without effect in this version: ai_websocket_url"
+    codecs, number = parse(body).warnings
     assert codecs == "trunk n: codecs not carried here, and left out: opus@48000h"
     assert "+15551234567" in number
 
