@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 
 from fscontrol.model.access import Principal, Role
 from fscontrol.model.audit import AuditEntry, Author, FieldChange, entry
 from fscontrol.model.organization import Organization
 from fscontrol.store.base import Store
-from fscontrol.store.redis import RedisStore
-from fscontrol.store.secrets import Vault
-from fscontrol.store.sqlite import SqliteStore
-from tests.contract.redis_server import redis_server
+from tests.contract.stores import Opener
 
 NOW = 1_770_000_000.123456
 DAY = 86_400.0
 KEPT = 10
 DAYS = 30
-_prefixes = itertools.count()
-Opener = Callable[[], Store]
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def open_one(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Opener]:
-    """Opens the store of this test; called again, it is a second replica on the same data."""
-    opened: list[Store] = []
-    vault = Vault([Fernet.generate_key().decode()])
-    prefix = f"audit{next(_prefixes)}"
-
-    def opener() -> Store:
-        one: Store
-        if request.param == "sqlite":
-            one = SqliteStore(tmp_path / "store.db", vault, 100, audit_days=DAYS, audit_kept=KEPT)
-        else:
-            url = request.getfixturevalue("redis_url")
-            one = RedisStore(url, vault, 100, prefix=prefix, audit_days=DAYS, audit_kept=KEPT)
-        opened.append(one)
-        return one
-
-    yield opener
-    for one in opened:
-        one.close()
 
 
 @pytest.fixture
-def store(open_one: Opener) -> Store:
-    return open_one()
+def bounds() -> dict[str, Any]:
+    return {"audit_days": DAYS, "audit_kept": KEPT}
 
 
 def told(number: int, of: str | None = "7", at: float | None = None) -> AuditEntry:

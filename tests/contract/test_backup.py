@@ -34,18 +34,11 @@ from fscontrol.store.sealing import seal_organization
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
 from fscontrol.store.sqlite_backup import is_open_elsewhere
-from tests.contract.redis_server import redis_server
 
 NOW = 1_770_000_000.25
 CANARY = "canary-51d0aa"
 ENGINES = ("sqlite", "redis")
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as url:
-        yield url
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import pytest
 from fscontrol.model.access import Role
 from fscontrol.model.api_key import ApiKey
 from fscontrol.store.base import Store
-from tests.contract.test_store import Opener, keys, kind, open_one, redis_url, store
-
-__all__ = ["keys", "kind", "open_one", "redis_url", "store"]
+from tests.contract.stores import Opener
 
 
 def api_key(number: int, **fields: Any) -> ApiKey:

@@ -9,10 +9,10 @@ import pytest
 from fscontrol.errors import LeaseLost
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.store.base import CHANGES_KEPT, Change, Fence, Lease, NodeResult, Store
-from tests.contract.test_store import Opener, keys, kind, open_one, organization, redis_url, store
+from tests.contract.stores import Opener
+from tests.contract.test_store import organization
 from tests.waiting import eventually
 
-__all__ = ["keys", "kind", "open_one", "redis_url", "store"]
 LONG = 60.0
 LEDGER = {"g": GatewayKey("7", "t")}
 

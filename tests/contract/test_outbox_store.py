@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -16,49 +15,18 @@ from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage, webhook_key
 from fscontrol.store.base import OutboxDepth, Store
-from fscontrol.store.redis import RedisStore
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
-from tests.contract.redis_server import redis_server
+from tests.contract.stores import Opener
 
 NOW = 1_770_000_000.123456
 LEASE = 10.0
 KEPT = 5
-_prefixes = itertools.count()
-Opener = Callable[[], Store]
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def open_one(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Opener]:
-    """Opens the store of this test; called again, it is a second replica on the same data."""
-    opened: list[Store] = []
-    vault = Vault([Fernet.generate_key().decode()])
-    prefix = f"outbox{next(_prefixes)}"
-
-    def opener() -> Store:
-        one: Store
-        if request.param == "sqlite":
-            one = SqliteStore(tmp_path / "store.db", vault, 100, KEPT)
-        else:
-            url = request.getfixturevalue("redis_url")
-            one = RedisStore(url, vault, 100, prefix=prefix, dead_letters_kept=KEPT)
-        opened.append(one)
-        return one
-
-    yield opener
-    for one in opened:
-        one.close()
 
 
 @pytest.fixture
-def store(open_one: Opener) -> Store:
-    return open_one()
+def bounds() -> dict[str, Any]:
+    return {"dead_letters_kept": KEPT}
 
 
 def message(key: str, sequence: int = 1, created_at: float = NOW, text: str = "x") -> OutboxMessage:

@@ -6,9 +6,8 @@ import gevent
 
 from fscontrol.store.base import Store
 from fscontrol.store.placements import KEPT_SECONDS, Placement
-from tests.contract.test_store import Opener, keys, kind, open_one, redis_url, store
+from tests.contract.stores import Opener
 
-__all__ = ["keys", "kind", "open_one", "redis_url", "store"]
 NOW = 1_800_000_000.0
 FIRST, SECOND = Placement("sip-1", "a"), Placement("sip-2", "b")
 

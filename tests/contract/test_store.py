@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,53 +28,9 @@ from fscontrol.store.redis import RedisStore
 from fscontrol.store.secrets import Vault, open_vault
 from fscontrol.store.sqlite import SqliteStore
 from tests.contract.redis_server import redis_server
+from tests.contract.stores import CALLS_KEPT, Opener
 
 CANARY = "canary-9f2c71"
-KEPT = 10
-_prefixes = itertools.count()
-Opener = Callable[..., Store]
-
-
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as url:
-        yield url
-
-
-@pytest.fixture
-def keys() -> list[str]:
-    return [Fernet.generate_key().decode()]
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def open_one(kind: str, tmp_path: Path, keys: list[str], request: pytest.FixtureRequest) -> Iterator[Opener]:
-    """Opens the store of this test; called again, it is a second process on the same data."""
-    opened: list[Store] = []
-    prefix = f"test{next(_prefixes)}"
-
-    def opener(vault_keys: list[str] | None = None, kept: int = KEPT) -> Store:
-        vault = Vault(keys if vault_keys is None else vault_keys)
-        one: Store
-        if kind == "sqlite":
-            one = SqliteStore(tmp_path / "store.db", vault, kept)
-        else:
-            one = RedisStore(request.getfixturevalue("redis_url"), vault, kept, prefix=prefix)
-        opened.append(one)
-        return one
-
-    yield opener
-    for one in opened:
-        one.close()
-
-
-@pytest.fixture
-def store(open_one: Opener) -> Store:
-    return open_one()
 
 
 def organization(
@@ -360,8 +316,10 @@ def test_calls_are_bounded(store: Store) -> None:
     for n in range(300):
         store.put_call(call(f"c{n:03}", float(n)))
     records, total = store.calls(0, 1000)
-    assert KEPT <= total == len(records) <= KEPT + 100
-    assert [record.call_sid for record in records][:KEPT] == [f"c{n:03}" for n in range(299, 299 - KEPT, -1)]
+    assert CALLS_KEPT <= total == len(records) <= CALLS_KEPT + 100
+    assert [record.call_sid for record in records][:CALLS_KEPT] == [
+        f"c{n:03}" for n in range(299, 299 - CALLS_KEPT, -1)
+    ]
     assert store.call("c000") is None
 
 
@@ -446,9 +404,9 @@ class Overtaken(RedisStore):
 @pytest.fixture
 def overtaken(redis_url: str, keys: list[str]) -> Iterator[tuple[Overtaken, RedisStore]]:
     """A store and a second process on the same data."""
-    prefix = f"overtaken{next(_prefixes)}"
-    slow = Overtaken(redis_url, Vault(keys), KEPT, prefix=prefix)
-    quick = RedisStore(redis_url, Vault(keys), KEPT, prefix=prefix)
+    prefix = f"overtaken{secrets.token_hex(4)}"
+    slow = Overtaken(redis_url, Vault(keys), CALLS_KEPT, prefix=prefix)
+    quick = RedisStore(redis_url, Vault(keys), CALLS_KEPT, prefix=prefix)
     yield slow, quick
     slow.close()
     quick.close()
@@ -498,11 +456,11 @@ def test_writes_of_many_kinds_at_one_moment(store: Store) -> None:
         store.add_to_ledger("fs1", {f"g{n}": GatewayKey("7", "t")})
         store.put_node_result("7", NodeResult(node=f"n{n}", generation=1, status="x"))
 
-    jobs = [gevent.spawn(write, n) for n in range(KEPT)]
+    jobs = [gevent.spawn(write, n) for n in range(CALLS_KEPT)]
     gevent.joinall(jobs, timeout=30, raise_error=True)
-    assert store.calls(0, 100)[1] == KEPT
-    assert len(store.ledger("fs1")) == KEPT
-    assert len(store.node_results("7")) == KEPT
+    assert store.calls(0, 100)[1] == CALLS_KEPT
+    assert len(store.ledger("fs1")) == CALLS_KEPT
+    assert len(store.node_results("7")) == CALLS_KEPT
 
 
 def test_a_wrong_key_reads_nothing(store: Store, open_one: Opener) -> None:
@@ -553,6 +511,7 @@ def _everything(client: redis.Redis) -> Iterator[bytes]:
         b"set": client.smembers,
         b"zset": lambda key: client.zrange(key, 0, -1),
         b"list": lambda key: client.lrange(key, 0, -1),
+        b"stream": client.xrange,
     }
     for key in client.scan_iter():
         kind: Any = client.type(key)
@@ -690,5 +649,5 @@ def test_a_key_file_that_is_lost_is_not_made_anew(tmp_path: Path) -> None:
 def test_a_database_that_is_none_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.db").write_bytes(b"no database at all" * 400)
     with pytest.raises(StoreError, match="not a database"):
-        SqliteStore(tmp_path / "s.db", Vault([Fernet.generate_key().decode()]), KEPT)
+        SqliteStore(tmp_path / "s.db", Vault([Fernet.generate_key().decode()]), CALLS_KEPT)
     assert "Traceback" not in capfd.readouterr().err
