@@ -56,8 +56,7 @@ from fscontrol.sofia.reconcile import make_fleet, make_reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.removed_nodes import keep_forgetting
 from fscontrol.sofia.tree import PROFILE
-from fscontrol.store.opening import open_store
-from fscontrol.telemetry.bus import Bus
+from fscontrol.store.opening import open_bus, open_store
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 from fscontrol.telemetry.metrics import Metrics
@@ -104,8 +103,14 @@ class Application:
         self.backend, self.outbox = self.telling.backend, self.telling.outbox
         self.metrics = Metrics()
         self.figures = InboundFigures(time.monotonic)
-        self.bus = Bus()
-        self.happenings = Happenings(self.bus, self.registrations, self.store, mask=settings.mask_numbers)
+        self.bus = open_bus(settings)
+        self.happenings = Happenings(
+            self.bus,
+            self.registrations,
+            self.store,
+            self.is_ours if self.bus.wire else None,
+            mask=settings.mask_numbers,
+        )
         self.book = CallBook(
             self.store,
             self.limits,
@@ -209,6 +214,7 @@ class Application:
 
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
+        self.bus.start()
         self.sources.start()
         self.outbox.start()
         self.draining.start()
@@ -252,6 +258,7 @@ class Application:
         self.sources.stop()
         self.draining.stop()
         self.book.stop()
+        self.bus.stop()
         self.outbox.stop()  # after the book, which may have had something to tell
         if self.backend:
             self.backend.close()

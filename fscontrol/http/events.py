@@ -50,7 +50,7 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
         # At once, and not when the first piece is asked for: what happens meanwhile belongs to the listener.
         listener = bus.listen(principal().sees, request.headers.get("Last-Event-ID", "").strip())
         answer = Response(
-            _stream(bus, listener, heartbeat, seconds or math.inf),
+            _stream(listener, heartbeat, seconds or math.inf),
             content_type="text/event-stream; charset=utf-8",
         )
         answer.headers["Cache-Control"] = "no-store"
@@ -61,7 +61,7 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
     return routes
 
 
-def _stream(bus: Bus, listener: Listener, heartbeat: float, seconds: float) -> Iterator[str]:
+def _stream(listener: Listener, heartbeat: float, seconds: float) -> Iterator[str]:
     until = time.monotonic() + seconds
     yield f"retry: {_RETRY_MS}\n: listening\n\n"
     if not listener.knows_all:
@@ -69,7 +69,7 @@ def _stream(bus: Bus, listener: Listener, heartbeat: float, seconds: float) -> I
     while (left := until - time.monotonic()) > 0:
         happening = listener.next(min(heartbeat, left))
         if happening is not None:
-            yield _written(bus, happening)
+            yield _written(happening)
         elif listener.is_cut:
             yield ": cut off: you did not read fast enough; come back with Last-Event-ID\n\n"
             return
@@ -77,7 +77,7 @@ def _stream(bus: Bus, listener: Listener, heartbeat: float, seconds: float) -> I
             yield ": still here\n\n"
 
 
-def _written(bus: Bus, happening: Happening) -> str:
+def _written(happening: Happening) -> str:
     # JSON in ASCII has no line end, so one line is the whole of it.
     text = json.dumps(happening.what, separators=(",", ":"))
-    return f"id: {bus.name_of(happening)}\nevent: {happening.kind}\ndata: {text}\n\n"
+    return f"id: {happening.name}\nevent: {happening.kind}\ndata: {text}\n\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fscontrol.calls.masking import masked
@@ -31,12 +32,24 @@ _SHOWN = {
 
 
 class Happenings:
-    """Puts on the bus what changes. `follow` after the board of registrations follows."""
+    """Puts on the bus what changes. `follow` after the board of registrations follows.
 
-    def __init__(self, bus: Bus, registrations: Registrations, store: Store, *, mask: bool) -> None:
+    `is_ours`: whose nodes' gateways are told of, where all control planes hear what one tells; None: all of them.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        registrations: Registrations,
+        store: Store,
+        is_ours: Callable[[str], bool] | None = None,
+        *,
+        mask: bool,
+    ) -> None:
         self._bus = bus
         self._registrations = registrations
         self._store = store
+        self._is_ours = is_ours
         self._mask = mask
         self._told: dict[tuple[str, str], dict[str, Any]] = {}
         self._owners: dict[str, dict[str, GatewayKey]] = {}
@@ -50,7 +63,13 @@ class Happenings:
     def follow(self, node: NodeClient) -> None:
         """Take the gateway events of a node."""
         for name in ("sofia::gateway_state", "sofia::gateway_delete"):
-            node.on_event(name, lambda event: self._gateway_changed(node.name, event))
+            node.on_event(name, lambda event: self._take(node.name, event))
+
+    def _take(self, node: str, event: Event) -> None:
+        if self._is_ours is None or self._is_ours(node):
+            self._gateway_changed(node, event)
+        else:
+            self._told.pop((node, event.get("Gateway")), None)
 
     def _owner(self, node: str, gateway: str) -> GatewayKey | None:
         """Whose a gateway is, asked of the store when it is new: thousands may change in one moment."""

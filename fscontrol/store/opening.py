@@ -10,6 +10,7 @@ from fscontrol.store.base import Store
 from fscontrol.store.secrets import Vault, open_vault
 from fscontrol.store.sqlite import SqliteStore
 from fscontrol.store.sqlite_backup import is_open_elsewhere
+from fscontrol.telemetry.bus import Bus
 
 
 def sqlite_path(settings: Settings) -> Path | None:
@@ -60,6 +61,16 @@ def open_store(settings: Settings, *, unfinished: bool = False) -> Store:
         audit_days=settings.audit_days,
         unfinished=unfinished,
     )
+
+
+def open_bus(settings: Settings) -> Bus:
+    """A bus for what happens; over the shared store where there is one, so that all control planes hear the same."""
+    bus = Bus()
+    if sqlite_path(settings) is None:
+        from fscontrol.store.redis_wire import RedisWire  # as above
+
+        bus.wire = RedisWire(settings.store_url, bus)
+    return bus
 
 
 def is_in_use(settings: Settings) -> bool:

@@ -1,7 +1,8 @@
 """What happens, for those who watch: a ring of the last happenings, and a bounded queue for each listener.
 
-Owns: numbering, who sees what, and cutting off whoever does not keep up. Refuses: to wait for a listener, and to keep
-anything over a restart; numbers begin with a word of this run, so that those of another are not mistaken for ours.
+Owns: names for what happened here, who sees what, and cutting off whoever does not keep up. Refuses: to wait for a
+listener. Alone, it keeps nothing over a restart, and names begin with a word of this run, so that those of another are
+not mistaken for ours; over a `Wire` all control planes tell and hear the same under the same names.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gevent.queue import Empty, Queue
 
@@ -21,12 +22,22 @@ Sees = Callable[[str | None], bool]
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened. `organization` None: the house's own."""
+    """One thing that happened. `name` is what a listener may come back with; `organization` None: the house's own."""
 
-    number: int
+    name: str
     kind: str
     organization: str | None
     what: dict[str, Any]
+
+
+class Wire(Protocol):
+    """Whoever carries what happens here to all control planes, this one among them."""
+
+    def send(self, kind: str, organization: str | None, what: dict[str, Any]) -> bool:
+        """Take it without waiting; False when it cannot be carried."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 class Listener:
@@ -63,10 +74,22 @@ class Bus:
 
     def __init__(self, kept: int = MOST_KEPT, queued: int = MOST_QUEUED) -> None:
         self.run = secrets.token_hex(4)
+        self.wire: Wire | None = None
         self._queued = queued
         self._ring: deque[Happening] = deque(maxlen=kept)
+        self._before_ring = ""
         self._listeners: set[Listener] = set()
         self._number = 0
+
+    def start(self) -> None:
+        """Begin to hear of others, where there is a wire."""
+        if self.wire is not None:
+            self.wire.start()
+
+    def stop(self) -> None:
+        """Hear no more of others."""
+        if self.wire is not None:
+            self.wire.stop()
 
     @property
     def listeners(self) -> int:
@@ -74,25 +97,26 @@ class Bus:
         return len(self._listeners)
 
     def publish(self, kind: str, organization: str | None, what: dict[str, Any]) -> None:
-        """Something happened."""
+        """Something happened: tell it everywhere, or here where that cannot be."""
+        if self.wire is None or not self.wire.send(kind, organization, what):
+            self.tell_here(kind, organization, what)
+
+    def tell_here(self, kind: str, organization: str | None, what: dict[str, Any]) -> None:
+        """Tell it to those who listen here, under a name of ours."""
         self._number += 1
-        happening = Happening(self._number, kind, organization, what)
+        self.arrived(Happening(f"{self.run}-{self._number}", kind, organization, what))
+
+    def arrived(self, happening: Happening) -> None:
+        """Something is known here now, under its name."""
+        if len(self._ring) == self._ring.maxlen:
+            self._before_ring = self._ring[0].name
         self._ring.append(happening)
         for listener in tuple(self._listeners):
             listener.offer(happening)
 
-    def name_of(self, happening: Happening) -> str:
-        """What a listener may come back with as the last one it has seen."""
-        return f"{self.run}-{happening.number}"
-
     def listen(self, sees: Sees, last_seen: str = "") -> Listener:
         """Listen from now on, or from what followed `last_seen` as far as that is kept."""
-        run, _, number = last_seen.partition("-")
-        is_known = run == self.run and number.isascii() and number.isdigit() and len(number) < 16
-        after = int(number) if is_known else self._number
-        missed = [happening for happening in self._ring if happening.number > after]
-        oldest = self._ring[0].number if self._ring else self._number + 1
-        knows_all = not last_seen or (is_known and oldest <= after + 1)
+        missed, knows_all = self._since(last_seen)
         listener = Listener(sees, missed, knows_all=knows_all, most=self._queued)
         self._listeners.add(listener)
         return listener
@@ -100,3 +124,14 @@ class Bus:
     def leave(self, listener: Listener) -> None:
         """Listen no longer."""
         self._listeners.discard(listener)
+
+    def _since(self, last_seen: str) -> tuple[list[Happening], bool]:
+        """What followed it; and whether that is all that did.
+
+        A name that is not known is older than all that is kept, or of a run before this one: all of it followed.
+        """
+        kept = list(self._ring)
+        if not last_seen:
+            return [], True
+        at = next((at for at, happening in enumerate(kept) if happening.name == last_seen), None)
+        return (kept, last_seen == self._before_ring) if at is None else (kept[at + 1 :], True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fscontrol.telemetry.bus import Bus, Listener
+from typing import Any
+
+from fscontrol.telemetry.bus import Bus, Happening, Listener
 
 
 def heard(listener: Listener) -> list[object]:
@@ -29,7 +31,7 @@ def test_who_comes_back_goes_on_from_there() -> None:
     first = listener.next(1)
     assert first is not None
     bus.leave(listener)
-    again = bus.listen(lambda key: key == "7", bus.name_of(first))
+    again = bus.listen(lambda key: key == "7", first.name)
     assert again.knows_all
     assert heard(again) == [1, 2]
     assert bus.listeners == 1
@@ -42,10 +44,41 @@ def test_what_is_not_kept_is_said_so() -> None:
     assert not bus.listen(lambda _key: True, f"{bus.run}-1").knows_all
     assert bus.listen(lambda _key: True, f"{bus.run}-3").knows_all
     assert heard(bus.listen(lambda _key: True, f"{bus.run}-1")) == [3, 4]
+    assert heard(bus.listen(lambda _key: True, f"{bus.run}-4")) == [4]
     for foreign in ("00000000-1", "x", "-", f"{bus.run}-x", f"{bus.run}-{'9' * 40}"):
         found = bus.listen(lambda _key: True, foreign)
         assert not found.knows_all
-        assert heard(found) == []
+        assert heard(found) == [3, 4], "all that is kept came after it"
+
+
+class Loop:
+    """A wire that names what it carries, and may be cut."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus, self.is_cut, self.sent = bus, False, 0
+
+    def send(self, kind: str, organization: str | None, what: dict[str, Any]) -> bool:
+        if not self.is_cut:
+            self.sent += 1
+            self.bus.arrived(Happening(f"{self.sent}-0", kind, organization, what))
+        return not self.is_cut
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+def test_over_a_wire_all_is_heard_once_and_under_its_names() -> None:
+    bus = Bus()
+    bus.wire = wire = Loop(bus)
+    listener = bus.listen(lambda _key: True)
+    bus.publish("call", "7", {"n": 0})
+    wire.is_cut = True
+    bus.publish("call", "7", {"n": 1})
+    assert heard(listener) == [0, 1]
+    assert heard(bus.listen(lambda _key: True, "1-0")) == [1]
 
 
 def test_who_does_not_keep_up_is_cut_off_and_nobody_waits() -> None:
