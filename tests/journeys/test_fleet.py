@@ -121,7 +121,7 @@ def test_a_push_to_either_is_applied_by_the_holder(fleet: Fleet) -> None:
 def test_the_other_takes_over_from_one_that_was_killed(fleet: Fleet) -> None:
     heard = fleet.second.bus.listen(lambda _key: True)
     assert fleet.door.sync(body(1))[0] == 200
-    told = []  # by the first, which steers the nodes
+    told: list[tuple[str, str]] = []  # by the first, which steers the nodes
     while {(node, "REGED") for node in fleet.nodes} - set(told):
         happening = heard.next(10)
         assert happening is not None, told
