@@ -97,7 +97,21 @@ def _variables(dial: Dial) -> Iterator[tuple[str, str]]:
         yield "dtmf_type", matching(_DTMF, dial.dtmf_mode, "way of DTMF")
     if dial.numbers:
         yield NUMBERS, matching(_ENCODED, dial.numbers, "pair of numbers")
-    for name, value in dial.headers.items():
+    yield from _headers(dial.headers)
+
+
+def why_unusable(display_name: str, headers: Mapping[str, str]) -> str:
+    """Why calls that should carry these words could not be placed; empty when they can be."""
+    try:
+        _spoken(display_name or "-", "display name")
+        list(_headers(headers))
+    except UnsafeArgument as error:
+        return str(error)
+    return ""
+
+
+def _headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in headers.items():
         if matching(_HEADER, name, "header name").lower() in _SIPS_OWN:
             raise UnsafeArgument(f"the header {name} is SIP's own")
         if value:

@@ -1,10 +1,11 @@
 """What is accepted in a push and yet worth a word to its sender; pure.
 
-Owns: which parts of a field have no effect. Refuses: refusing; what may not be is a problem, not a warning.
+Owns: which fields, or parts of them, have no effect. Refuses: refusing; what may not be is a problem, not a warning.
 """
 
 from __future__ import annotations
 
+from fscontrol.esl.originate import why_unusable
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import CARRIED_CODECS, Trunk
 
@@ -17,6 +18,8 @@ def warnings_of_trunk(trunk: Trunk) -> list[str]:
     left_out = [codec for codec in trunk.codecs if codec.partition("@")[0].upper() not in CARRIED_CODECS]
     if left_out:
         warnings.append(f"codecs not carried here, and left out: {', '.join(left_out)}")
+    if (trunk.display_name or trunk.headers) and (why := why_unusable(trunk.display_name, trunk.headers)):
+        warnings.append(f"no call can leave by it: {why}")
     return warnings
 
 

@@ -530,7 +530,7 @@ def test_a_body_is_an_object(body: object) -> None:
         parse(body)
 
 
-def test_what_has_no_effect_yet_is_told() -> None:
+def test_what_has_no_effect_is_told() -> None:
     body = {
         "organization_id": 7,
         "trunks": [
@@ -681,3 +681,19 @@ class TestARowReadBefore:
             f"trunks[{n}].{field}" for n, field in ((0, "password"), (1, "password"), (1, "id"), (1, "name"))
         }
         assert problems({"organization_id": 7, "trunks": [row, row]}).keys() == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"headers": {"Via": "SIP/2.0/UDP x"}}, "the header Via is SIP's own"),
+        ({"headers": {"X-A": 'say "a"'}}, "not a value of the header X-A: 'say \"a\"'"),
+        ({"display_name": "a,b"}, "not a display name: 'a,b'"),
+    ],
+)
+def test_who_pushes_words_that_no_call_can_carry_is_told(fields: dict[str, object], why: str) -> None:
+    trunk = {"name": "a", "gateway": "h", "register": False}
+    body = {"organization_id": 1, "trunks": [{**trunk, **fields}]}
+    assert list(parse(body).warnings) == [f"trunk a: no call can leave by it: {why}"]
+    usable = {"headers": {"X-A": "b c"}, "display_name": "A b"}
+    assert not parse({**body, "trunks": [{**trunk, **usable}]}).warnings
