@@ -164,6 +164,19 @@ def test_what_the_carrier_is_sent(both: House) -> None:
     both.ended(call_sid)
 
 
+def test_a_call_with_early_media_is_answered_once(both: House) -> None:
+    """`ignore_early_media` false parks the leg at the 183; it is in progress at the 200 and not before."""
+    both.push(trunk_to(both.carrier("early"), "first", 1, ignore_early_media=False))
+    call_sid = both.place()
+    record = both.reaches(call_sid, "in-progress")
+    assert record["answered_at"] > record["attempts"][0]["started_at"]
+    assert [attempt["outcome"] for attempt in record["attempts"]] == ["answered"]
+    assert both.bridge.ask("POST", f"/api/calls/{call_sid}/terminate")[0] == 200
+    assert both.ended(call_sid)["status"] == "completed"
+    eventually(lambda: both.backend.statuses(call_sid)[-1] == "completed")
+    assert both.backend.statuses(call_sid).count("in-progress") == 1
+
+
 def test_a_call_ends_at_its_longest_length(both: House) -> None:
     both.push(trunk_to(both.carrier("200"), "first", 1))
     record = both.ended(both.place(max_call_seconds=2))
