@@ -21,7 +21,7 @@ from fscontrol.esl.commands import Command
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 _HANGUP_FOLLOWS_SECONDS = 1.0
 """A job's result comes before its leg's hang-up (captures), by less than this."""
 _LATE_SECONDS = 5.0
@@ -68,7 +68,7 @@ class Attempting:
             log.warning("an originate got no reply", extra={"node": self._node.name, "reason": str(error)})
             leg.doubt()
         while True:
-            leg.changed.wait(_LOOK_SECONDS)
+            leg.changed.wait(LOOK_SECONDS)
             leg.changed.clear()
             self._told()
             if leg.is_known:
