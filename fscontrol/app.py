@@ -14,6 +14,7 @@ import time
 import gevent
 
 from fscontrol.calls.book import CallBook
+from fscontrol.calls.breakers import make_breakers
 from fscontrol.calls.controls import make_controls
 from fscontrol.calls.draining import Draining
 from fscontrol.calls.ended_elsewhere import EndsOfCalls
@@ -23,7 +24,6 @@ from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.outgoing import make_outgoing
-from fscontrol.calls.permissions import AlwaysFree
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.calls.telling import make_telling, prewarm_of
@@ -104,6 +104,7 @@ class Application:
         self.metrics = Metrics()
         self.figures = InboundFigures(time.monotonic)
         self.bus = open_bus(settings)
+        self.breakers = make_breakers(settings, self.store, self.bus)
         self.happenings = Happenings(
             self.bus,
             self.registrations,
@@ -150,7 +151,7 @@ class Application:
 
         self.outgoing = make_outgoing(
             settings, self.name, self.store, self.book, self.nodes, self.limits, self.draining,
-            self.registrations.of, AlwaysFree(), prewarm, is_ours=self.is_ours,
+            self.registrations.of, self.breakers, prewarm, is_ours=self.is_ours,
             take_over=lambda node, sid: self.media.take_over(self.nodes[node], sid),
             found=lambda node: self.taking_up.soon(node),  # noqa: PLW0108
             new_call_sid=new_call_sid, random=rng.random,
@@ -234,6 +235,7 @@ class Application:
         self.elsewhere.start()
         self.media.start()
         self.leases.start()
+        self.breakers.start()
         self.outgoing.start()
         self.nodes.start()
         self.media.drivers.require_default(self.settings.esl_timeout_seconds)
@@ -253,6 +255,7 @@ class Application:
         self.wall.stop()
         self.elsewhere.stop()
         self.outgoing.stop()
+        self.breakers.stop()
         self.leases.stop()
         self.nodes.stop()
         self.sources.stop()

@@ -430,6 +430,54 @@ class Settings(BaseModel):
         le=300,
         description="How long a carrier may take to say that it rings before the next trunk is tried.",
     )
+    breaker: Literal["on", "off"] = Field(
+        "on",
+        alias="FSCONTROL_BREAKER",
+        description="on: no outbound call is offered to a trunk whose carrier keeps failing, but a probe now and then.",
+    )
+    breaker_failures: int = Field(
+        5,
+        alias="FSCONTROL_BREAKER_FAILURES",
+        ge=1,
+        le=1000,
+        description="So many calls in a row that the carrier did not carry open a trunk's breaker.",
+    )
+    breaker_window: int = Field(
+        20,
+        alias="FSCONTROL_BREAKER_WINDOW",
+        ge=1,
+        le=1000,
+        description="How many of a trunk's last calls FSCONTROL_BREAKER_LEAST_RATIO is about.",
+    )
+    breaker_least_ratio: float = Field(
+        0.3,
+        alias="FSCONTROL_BREAKER_LEAST_RATIO",
+        ge=0,
+        le=1,
+        description="Less of the last calls carried (answered, busy, declined, …) opens the breaker; 0: never.",
+    )
+    breaker_pause_seconds: float = Field(
+        30.0,
+        alias="FSCONTROL_BREAKER_PAUSE_SECONDS",
+        gt=0,
+        le=86400,
+        description="How long a breaker is open before one call may find out; each probe that fails doubles it.",
+    )
+    breaker_longest_pause_seconds: float = Field(
+        600.0,
+        alias="FSCONTROL_BREAKER_LONGEST_PAUSE_SECONDS",
+        gt=0,
+        le=86400,
+        description="The longest it becomes.",
+    )
+    breaker_probe_seconds: float = Field(
+        120.0,
+        alias="FSCONTROL_BREAKER_PROBE_SECONDS",
+        gt=0,
+        le=86400,
+        description="A probe that has told nothing for so long (it still rings, or its control plane died) is followed"
+        " by another; longer than a call rings.",
+    )
     secret_key: SecretStr = Field(
         SecretStr(""),
         alias="FSCONTROL_SECRET_KEY",

@@ -3,7 +3,7 @@
 closed → open when so many calls in a row failed by the carrier's fault, or too few of the last ones were carried;
 open → half-open when the pause is over, and then one call is let through to see; half-open → closed when that one is
 carried, → open with a longer pause when it is not. What the callee says (busy, declined) is a call carried: the
-carrier did its part.
+carrier did its part. While it is not closed only the probe's word counts: how calls end that left before is known.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ class Breaker(FrozenModel):
     trips: int = 0
     """Times it opened since it was last closed."""
     probe_since: float | None = None
+    probe: str = ""
+    """The call that finds out."""
+    stamp: int = 0
+    """Rises with every change that is kept (`breakers`), so that of two states the later one is known."""
 
     @property
     def is_tripped(self) -> bool:
@@ -69,8 +73,8 @@ class Breaker(FrozenModel):
         return self.state is not BreakerState.CLOSED
 
 
-def ask(breaker: Breaker, rules: BreakerRules, now: float) -> tuple[Permission, Breaker]:
-    """What a call is told now, and the breaker after that."""
+def ask(breaker: Breaker, rules: BreakerRules, now: float, call: str = "") -> tuple[Permission, Breaker]:
+    """What `call` is told now, and the breaker after that."""
     if breaker.state is BreakerState.CLOSED:
         return Permission.FREE, breaker
     if breaker.state is BreakerState.OPEN and now < breaker.until:
@@ -79,7 +83,7 @@ def ask(breaker: Breaker, rules: BreakerRules, now: float) -> tuple[Permission, 
     if probing is not None and now - probing < rules.probe_seconds:
         return Permission.REFUSED, breaker
     since = breaker.since if breaker.state is BreakerState.HALF_OPEN else now
-    changes = {"state": BreakerState.HALF_OPEN, "since": since, "probe_since": now}
+    changes = {"state": BreakerState.HALF_OPEN, "since": since, "probe_since": now, "probe": call}
     return Permission.PROBE, breaker.model_copy(update=changes)
 
 
@@ -88,19 +92,21 @@ def would_refuse(breaker: Breaker, rules: BreakerRules, now: float) -> bool:
     return ask(breaker, rules, now)[0] is Permission.REFUSED
 
 
-def carried(breaker: Breaker, rules: BreakerRules, now: float) -> Breaker:
+def carried(breaker: Breaker, rules: BreakerRules, now: float, call: str = "") -> Breaker:
     """A call was carried to its callee, whatever he said."""
-    if breaker.is_tripped:
+    if _is_probe(breaker, call):
         return Breaker(since=now, recent="1")
+    if breaker.is_tripped:
+        return breaker
     return _judged(_counted(breaker, rules, "1", 0), rules, now)
 
 
-def failed(breaker: Breaker, rules: BreakerRules, now: float, why: str) -> Breaker:
+def failed(breaker: Breaker, rules: BreakerRules, now: float, why: str, call: str = "") -> Breaker:
     """The carrier did not carry a call; `why` in words, such as `503 Service Unavailable`."""
-    if breaker.state is BreakerState.OPEN:
-        return breaker  # a call of before it opened: known already
-    if breaker.state is BreakerState.HALF_OPEN:
+    if _is_probe(breaker, call):
         return _opened(breaker, rules, now, f"the probe failed: {why}")
+    if breaker.is_tripped:
+        return breaker
     counted = _counted(breaker, rules, "0", breaker.in_a_row + 1)
     if counted.in_a_row >= rules.failures:
         return _opened(
@@ -109,9 +115,18 @@ def failed(breaker: Breaker, rules: BreakerRules, now: float, why: str) -> Break
     return _judged(counted, rules, now)
 
 
-def given_up(breaker: Breaker) -> Breaker:
-    """A call that was let through as a probe ended without telling anything: the next one may be it."""
-    return breaker.model_copy(update={"probe_since": None})
+def given_up(breaker: Breaker, call: str = "") -> Breaker:
+    """A call ended without telling anything; if it was let through as the probe, the next one may be it."""
+    return breaker.model_copy(update={"probe_since": None}) if _is_probe(breaker, call) else breaker
+
+
+def reset(breaker: Breaker, now: float) -> Breaker:
+    """Somebody closed it by hand; what was counted is forgotten."""
+    return Breaker(since=now, why="closed by hand") if breaker != Breaker() else breaker
+
+
+def _is_probe(breaker: Breaker, call: str) -> bool:
+    return breaker.state is BreakerState.HALF_OPEN and breaker.probe == call
 
 
 def _counted(breaker: Breaker, rules: BreakerRules, sign: str, in_a_row: int) -> Breaker:

@@ -42,6 +42,7 @@ _NEXT_CAUSE = frozenset(
         "PROGRESS_TIMEOUT",
     }
 )
+_OUR_CAUSE = frozenset({"INVALID_GATEWAY", "INVALID_PROFILE", "CHAN_NOT_IMPLEMENTED"})
 _OF_STATUS: dict[int, CallStatus] = {
     486: CallStatus.BUSY,
     600: CallStatus.BUSY,
@@ -73,6 +74,11 @@ def verdict_of(ending: Ending, own: Mapping[str, Verdict] | None = None) -> Verd
     if ending.rang and ending.hangup_cause == "NO_USER_RESPONSE":
         return "stop"
     return "next" if ending.hangup_cause in _NEXT_CAUSE else "stop"
+
+
+def is_our_fault(ending: Ending) -> bool:
+    """Whether the attempt came to nothing here, before any carrier was asked."""
+    return ending.sip_status is None and ending.hangup_cause in _OUR_CAUSE
 
 
 def status_of(ending: Ending) -> CallStatus:

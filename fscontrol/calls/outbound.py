@@ -111,7 +111,9 @@ class OutboundCalls:
             skipped=choice.skipped,
             started_at=self._clock(),
         )
-        placing = self._placing[record.call_sid] = Placing(record.call_sid, request, organization, choice)
+        placing = self._placing[record.call_sid] = Placing(
+            record.call_sid, request, organization, choice, self._gate
+        )
         placing.note("route", f"{len(choice.ways)} ways", ", ".join(way.trunk.id for way in choice.ways))
         try:
             record = self._book.put(record, Tell.STATUS)
@@ -143,6 +145,7 @@ class OutboundCalls:
             self._trying.close(placing, CallStatus.FAILED, "unavailable")
             raise
         finally:
+            placing.passage.leave()
             self._placing.pop(placing.call_sid, None)
 
     def _place(self, placing: Placing) -> None:
@@ -178,12 +181,14 @@ class OutboundCalls:
                 continue
             if (done := self._trying.attempt(placing, way)) is not None:
                 return done
+        placing.passage.leave()
         return None
 
     def _may_try(
         self, placing: Placing, way: Way, take: Callable[[str, Sequence[Scope]], Refusal | None]
     ) -> bool:
         """Whether the trunk's limits and its breaker let the call through; if so the place is the call's."""
+        placing.passage.leave(unless=way.trunk.id)
         if not self._nodes[way.node].connected:
             return self._trying.skip(placing, way, SkipReason.NO_NODE, f"{way.node} is unreachable")
         self._places.release(placing.call_sid)
@@ -192,11 +197,9 @@ class OutboundCalls:
             return self._trying.skip(placing, way, SkipReason.AT_LIMIT, detail)
         if placing.ends_for:
             return False  # while it waited
-        permission = self._gate.permission((placing.organization.key, way.trunk.id))
-        if permission is Permission.REFUSED:
-            return self._trying.skip(placing, way, SkipReason.BREAKER_OPEN)
-        if permission is Permission.PROBE:
-            placing.note("breaker", "probe", way.trunk.id)
+        if placing.passage.ask(way.trunk.id) is Permission.REFUSED:
+            why = placing.passage.why(way.trunk.id)
+            return self._trying.skip(placing, way, SkipReason.BREAKER_OPEN, why)
         return True
 
     def _begin_prewarm(self, placing: Placing) -> None:

@@ -79,7 +79,7 @@ def make_outgoing(
         book,
         nodes,
         legs,
-        Trying(book, nodes, legs, gate, rules, time.time, take_over),
+        Trying(book, nodes, legs, rules, time.time, take_over),
         WaysOut(store, open_nodes, registration, random).of,
         store.organization,
         limits,

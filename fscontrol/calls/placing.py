@@ -13,6 +13,7 @@ from fscontrol.calls.finding import Trail
 from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Leg
 from fscontrol.calls.limits import Scope
+from fscontrol.calls.permissions import Gate, Passage
 from fscontrol.errors import EslError, FscontrolError
 from fscontrol.esl import commands
 from fscontrol.esl.nodes import Nodes
@@ -26,7 +27,7 @@ class Placing:
     """`ends_for` says why it is to end: a hangup cause, or a reason of ours; empty while nobody wants that."""
 
     def __init__(
-        self, call_sid: str, request: OutboundRequest, organization: Organization, choice: Choice
+        self, call_sid: str, request: OutboundRequest, organization: Organization, choice: Choice, gate: Gate
     ) -> None:
         self.call_sid = call_sid
         self.request = request
@@ -40,6 +41,7 @@ class Placing:
         self.is_only_full = False
         self.ends_for = ""
         self._trail = Trail()
+        self.passage = Passage(gate, organization.key, call_sid, self.note)
         self._skipped: dict[str, Skipped] = {one.trunk_id: one for one in choice.skipped}
 
     @property

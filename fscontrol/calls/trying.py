@@ -14,9 +14,9 @@ from fscontrol.calls.attempting import Attempting
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.choice import Way
 from fscontrol.calls.dialling import DialRules, dial_of
-from fscontrol.calls.failover import Ending, status_of, verdict_of
+from fscontrol.calls.failover import Ending, is_our_fault, status_of, verdict_of
 from fscontrol.calls.legs import Leg, Legs
-from fscontrol.calls.permissions import CarrierOutcome, Gate
+from fscontrol.calls.permissions import CarrierOutcome
 from fscontrol.calls.placing import Placing
 from fscontrol.errors import UnsafeArgument
 from fscontrol.esl.nodes import Nodes
@@ -35,7 +35,6 @@ class Trying:
         book: CallBook,
         nodes: Nodes,
         legs: Legs,
-        gate: Gate,
         rules: DialRules,
         clock: Callable[[], float],
         take_over: Callable[[str, str], None],
@@ -43,7 +42,6 @@ class Trying:
         self._book = book
         self._nodes = nodes
         self._legs = legs
-        self._gate = gate
         self._rules = rules
         self._clock = clock
         self._take_over = take_over
@@ -60,12 +58,11 @@ class Trying:
 
     def attempt(self, placing: Placing, way: Way) -> bool | None:
         """One INVITE. True: answered, or this is the answer; None: the next way may do better."""
-        leg_uuid, trunk = str(uuid.uuid4()), (placing.organization.key, way.trunk.id)
+        leg_uuid = str(uuid.uuid4())
         dial = dial_of(placing, way, leg_uuid, self._rules, mask=self._book.masks)
         try:
             command = originate(dial)
         except UnsafeArgument as error:
-            self._gate.report(trunk, CarrierOutcome.NOTHING)
             self.skip(placing, way, SkipReason.UNUSABLE, str(error))
             return None
         leg = placing.leg = self._legs.begin(leg_uuid, way.node)
@@ -90,13 +87,13 @@ class Trying:
             )  # fmt: skip
             match attempting.run(command):
                 case "answered":
-                    self._gate.report(trunk, CarrierOutcome.ANSWERED)
+                    placing.passage.tell(CarrierOutcome.ANSWERED)
                     self._hand_over(placing, leg)
                     return True
                 case "ended":
                     return self._judge(placing, way, leg.ending())
                 case "unseen":
-                    self._gate.report(trunk, CarrierOutcome.NOTHING)
+                    placing.passage.tell(CarrierOutcome.NOTHING)
                     self._note_end(placing, AttemptOutcome.UNKNOWN, Ending(""))
                     self.close(placing, CallStatus.FAILED, "outcome_unknown")
                     return True
@@ -117,23 +114,21 @@ class Trying:
         )  # fmt: skip
 
     def _judge(self, placing: Placing, way: Way, ending: Ending) -> bool | None:
-        trunk, said = (
-            (placing.organization.key, way.trunk.id),
-            f"{ending.sip_status or ''} {ending.hangup_cause}",
-        )
+        said = f"{ending.sip_status or ''} {ending.hangup_cause}".strip()
         if placing.ends_for:
-            self._gate.report(trunk, CarrierOutcome.NOTHING)
+            placing.passage.tell(CarrierOutcome.NOTHING)
             self._note_end(placing, AttemptOutcome.CANCELED, ending)
             placing.last = ending
             return None
         placing.last = ending
         if verdict_of(ending, way.trunk.failover) == "next":
-            self._gate.report(trunk, CarrierOutcome.CARRIER_FAILURE, said.strip())
+            if not is_our_fault(ending):
+                placing.passage.failed(said)
             if ending.sip_status is not None:
                 placing.failed_gateways.add(way.gateway)
             self._note_end(placing, AttemptOutcome.CARRIER_FAILED, ending)
             return None
-        self._gate.report(trunk, CarrierOutcome.CALLEE, said.strip())
+        placing.passage.tell(CarrierOutcome.CALLEE, said)
         self._note_end(placing, AttemptOutcome.CALLEE, ending)
         self.close(placing, status_of(ending), "", ending)
         return True

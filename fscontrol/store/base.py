@@ -19,6 +19,7 @@ from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.key_store import KeyStore
 from fscontrol.store.placements import PlacementStore
 from fscontrol.store.rows import NodeResultRow, Row
+from fscontrol.store.trunk_state import TrunkStateStore
 
 SCHEMA_VERSION = 3
 """How many migrations make a store of today, in either engine; they are in `sqlite_schema` and `redis_schema`."""
@@ -93,7 +94,7 @@ class OutboxDepth(BaseModel):
     dropped: int = 0
 
 
-class Store(KeyStore, PlacementStore, Protocol):
+class Store(KeyStore, PlacementStore, TrunkStateStore, Protocol):
     """One store for the process. Methods may switch greenlets, never block the hub, and raise `StoreError`."""
 
     def fingerprint_key(self) -> bytes:

@@ -24,6 +24,7 @@ from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_placements import RedisPlacements
 from fscontrol.store.redis_schema import migrate
+from fscontrol.store.redis_trunks import RedisTrunks
 from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 
@@ -32,7 +33,7 @@ _MOST_TRIMMED = 1_000
 _MOST_CONNECTIONS = 64
 
 
-class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisBackup):
+class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisBackup):
     """`Store` on a Redis server. `timeout` (seconds) bounds every command.
 
     `unfinished`: open it also when a restore was cut off, to restore again.

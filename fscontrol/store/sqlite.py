@@ -31,6 +31,7 @@ from fscontrol.store.sqlite_nodes import SqliteNodes
 from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
 from fscontrol.store.sqlite_placements import SqlitePlacements
 from fscontrol.store.sqlite_schema import CALLS_ORGANIZATION, migrate
+from fscontrol.store.sqlite_trunks import SqliteTrunks
 from fscontrol.telemetry.threads import on_a_thread
 
 _T = TypeVar("_T")
@@ -40,7 +41,14 @@ _CALLS_BETWEEN_TRIMS = 100
 
 
 class SqliteStore(
-    SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteAudit, SqliteKeys, SqlitePlacements
+    SqliteNodes,
+    SqliteLeases,
+    SqliteBackup,
+    SqliteOutbox,
+    SqliteAudit,
+    SqliteKeys,
+    SqlitePlacements,
+    SqliteTrunks,
 ):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 

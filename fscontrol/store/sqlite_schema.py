@@ -20,6 +20,7 @@ from fscontrol.store.sqlite_nodes import SCHEMA as NODES_SCHEMA
 from fscontrol.store.sqlite_outbox import BY_DESTINATION
 from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
 from fscontrol.store.sqlite_placements import SCHEMA as PLACEMENTS_SCHEMA
+from fscontrol.store.sqlite_trunks import SCHEMA as TRUNKS_SCHEMA
 
 Migration = Callable[[sqlite3.Connection, Vault], None]
 
@@ -72,6 +73,7 @@ def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
             + KEYS_SCHEMA
             + AUDIT_SCHEMA
             + PLACEMENTS_SCHEMA
+            + TRUNKS_SCHEMA
         ).split(";"),
     ):
         db.execute(statement)
