@@ -14,12 +14,11 @@ import time
 import gevent
 
 from fscontrol.calls.book import CallBook
-from fscontrol.calls.breakers import make_breakers
 from fscontrol.calls.controls import make_controls
 from fscontrol.calls.draining import Draining
 from fscontrol.calls.ended_elsewhere import EndsOfCalls
-from fscontrol.calls.figures import InboundFigures
 from fscontrol.calls.finding import WayFinder
+from fscontrol.calls.gating import make_watch
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls
 from fscontrol.calls.limits import Limits
@@ -102,9 +101,8 @@ class Application:
         self.telling = make_telling(settings, self.store, rng.random)
         self.backend, self.outbox = self.telling.backend, self.telling.outbox
         self.metrics = Metrics()
-        self.figures = InboundFigures(time.monotonic)
         self.bus = open_bus(settings)
-        self.breakers = make_breakers(settings, self.store, self.bus)
+        self.watch = make_watch(settings, self.store, self.bus, self.metrics, self.limits.in_use)
         self.happenings = Happenings(
             self.bus,
             self.registrations,
@@ -151,7 +149,7 @@ class Application:
 
         self.outgoing = make_outgoing(
             settings, self.name, self.store, self.book, self.nodes, self.limits, self.draining,
-            self.registrations.of, self.breakers, prewarm, is_ours=self.is_ours,
+            self.registrations.of, self.watch.breakers, prewarm, is_ours=self.is_ours,
             take_over=lambda node, sid: self.media.take_over(self.nodes[node], sid),
             found=lambda node: self.taking_up.soon(node),  # noqa: PLW0108
             new_call_sid=new_call_sid, random=rng.random,
@@ -235,7 +233,7 @@ class Application:
         self.elsewhere.start()
         self.media.start()
         self.leases.start()
-        self.breakers.start()
+        self.watch.start()
         self.outgoing.start()
         self.nodes.start()
         self.media.drivers.require_default(self.settings.esl_timeout_seconds)
@@ -255,12 +253,12 @@ class Application:
         self.wall.stop()
         self.elsewhere.stop()
         self.outgoing.stop()
-        self.breakers.stop()
         self.leases.stop()
         self.nodes.stop()
         self.sources.stop()
         self.draining.stop()
         self.book.stop()
+        self.watch.stop()
         self.bus.stop()
         self.outbox.stop()  # after the book, which may have had something to tell
         if self.backend:
@@ -270,7 +268,7 @@ class Application:
 
     def _call_ended(self, record: CallRecord) -> None:
         self.metrics.call_ended(record)
-        self.figures.call_ended(record)
+        self.watch.tally.call_ended(record)
 
     def is_ours(self, node: str) -> bool:
         """Whether this control plane steers the node."""

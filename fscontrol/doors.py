@@ -29,6 +29,7 @@ from fscontrol.http import (
     sip_trunks,
     sync,
     trunk_rpc,
+    trunks,
     webhooks,
 )
 from fscontrol.http.auth import Recognise, bridge_key, first_of
@@ -50,24 +51,28 @@ def http_app(house: Application) -> Flask:
     known_keys, tokens = KnownKeys(house.keys), tokens_of(settings)
     ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
     binding = Binding(settings.sip_ip, settings.sip_port, settings.rtp_ports, settings.external_ip)
+    states = trunks.TrunkStates(house.watch.breakers, house.watch.tally)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
-        organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
-        gateways.door(store, registrations, Nudger(house.nodes, store, registrations)),
+        organizations.door(
+            house.organizations, store, house.reconciler, registrations, house.nodes, timeout, states
+        ),
+        gateways.door(store, registrations, Nudger(house.nodes, store, registrations), house.watch.breakers.of),
+        trunks.door(store, house.organizations, states),
         observe.door(store, house.book, house.nodes, house.metrics),
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
         calls.door(Ordering(store, house.outgoing.calls)),
         events.door(house.bus),
-        sip_trunks.door(house.trunks),
+        sip_trunks.door(house.trunks, states.is_tripped),
         phone_numbers.door(house.numbers),
         documentation.door(),
         audit.door(store),
         webhooks.door(house.organizations),
         outbox.door(store, house.outbox.wake, mask=settings.mask_numbers),
         api_keys.door(house.keys, known_keys.forget),
-        trunk_rpc.door(house.trunks, house.figures, binding),
+        trunk_rpc.door(house.trunks, states, binding),
         livekit.door(house.trunks, house.numbers),
     ]
     if house.served:

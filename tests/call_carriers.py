@@ -32,10 +32,14 @@ _SCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class CallCarrier:
-    """`address` is where a trunk's gateway leads to; `invites` the INVITEs it has seen, as text (the real one's)."""
+    """`address` is where a trunk's gateway leads to; `invites` the INVITEs it has seen, as text (the real one's).
+
+    `become` has it answer in another way from now on.
+    """
 
     address: str
     invites: Callable[[], list[str]]
+    become: Callable[[str], None]
 
 
 @contextlib.contextmanager
@@ -46,29 +50,48 @@ def carriers(switch: Switch) -> Iterator[Callable[[str], CallCarrier]]:
         def make(how: str) -> CallCarrier:
             if isinstance(switch, StandInSwitch):
                 return _scripted(switch, how)
-            return stack.enter_context(_on_the_wire(how, switch.work / "carriers" / str(next(_NUMBERS))))
+            return _changing(stack, how, switch.work / "carriers")
 
         yield make
 
 
 def _scripted(switch: StandInSwitch, how: str) -> CallCarrier:
     address = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
-    answer = _SCRIPTS.get(how) or CallAnswer(503 if how == "dead" else int(how))
-    switch.stand_in.carriers.answer_calls(address, answer)
-    return CallCarrier(address, list)
+
+    def become(how: str) -> None:
+        answer = _SCRIPTS.get(how) or CallAnswer(503 if how == "dead" else int(how))
+        switch.stand_in.carriers.answer_calls(address, answer)
+
+    become(how)
+    return CallCarrier(address, list, become)
+
+
+def _changing(stack: contextlib.ExitStack, how: str, work: Path) -> CallCarrier:
+    """One address, and behind it one program after another."""
+    port = free_port(socket.SOCK_DGRAM)
+    present = stack.enter_context(contextlib.ExitStack())
+    logs: list[Path] = []
+
+    def become(how: str) -> None:
+        present.close()
+        logs.append(work / str(next(_NUMBERS)))
+        present.enter_context(_on_the_wire(how, port, logs[-1]))
+
+    become(how)
+    return CallCarrier(
+        f"127.0.0.1:{port}", lambda: [text for one in logs for text in _invites(one / "messages.log")], become
+    )
 
 
 @contextlib.contextmanager
-def _on_the_wire(how: str, work: Path) -> Iterator[CallCarrier]:
-    port = free_port(socket.SOCK_DGRAM)
-    address = f"127.0.0.1:{port}"
+def _on_the_wire(how: str, port: int, work: Path) -> Iterator[None]:
     if how == "dead":
-        yield CallCarrier(address, list)
+        yield
         return
     if how == "silence":
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
             mute.bind(("127.0.0.1", port))
-            yield CallCarrier(address, list)
+            yield
         return
     work.mkdir(parents=True)
     name, in_place_of, line = {
@@ -96,7 +119,7 @@ def _on_the_wire(how: str, work: Path) -> Iterator[CallCarrier]:
         try:
             eventually(lambda: _is_taken(port) or process.poll() is not None)
             assert process.poll() is None, (work / "output.log").read_text("utf-8", "replace")[-2000:]
-            yield CallCarrier(address, lambda: _invites(messages))
+            yield
         finally:
             process.kill()
             process.wait(10)

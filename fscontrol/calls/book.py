@@ -38,8 +38,8 @@ CALL_SID_VARIABLE = "fscontrol_call_sid"
 
 
 class CallBook:
-    """Records in progress by call_sid. `announcer` None: nobody to tell. `ended` hears of each end once, `changed` of
-    each status that is told. `is_placed`: somebody is placing the call, and knows best how it is.
+    """Records in progress by call_sid. `announcer` None: nobody to tell. `ended` hears once of each end that is
+    written here, `changed` of each status that is told. `is_placed`: somebody is placing the call, and knows best.
     """
 
     def __init__(
@@ -124,8 +124,6 @@ class CallBook:
         """Another control plane has written the end of a call that was in progress here."""
         self._active.pop(record.call_sid, None)
         self._limits.release(record.call_sid)
-        if record.call_sid not in self._ended:
-            self._tell_ended(record)
         self._ended[record.call_sid] = record
 
     def knows(self, call_sid: str) -> bool:

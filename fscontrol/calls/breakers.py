@@ -10,11 +10,10 @@ A call costs one small read when it asks and one write when it tells. What is sh
 from __future__ import annotations
 
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import gevent
 
@@ -23,9 +22,7 @@ from fscontrol.calls.breaker import Breaker, BreakerRules, BreakerState, Permiss
 from fscontrol.calls.permissions import CarrierOutcome
 from fscontrol.errors import StoreError
 from fscontrol.model.trunk_figures import TrunkKey
-from fscontrol.settings import Settings
 from fscontrol.store.trunk_state import BREAKERS_KEPT_SECONDS, TrunkStateStore
-from fscontrol.telemetry.bus import Bus
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
@@ -37,7 +34,12 @@ _MOST_TRIES = 100
 """Each failure means that somebody else's change went through."""
 
 Step = Callable[[Breaker], Breaker]
-Told = Callable[[TrunkKey, Breaker], None]
+
+
+class Told(Protocol):
+    """Hears of each change of state; `here`: made by a call of this control plane."""
+
+    def __call__(self, trunk: TrunkKey, breaker: Breaker, *, here: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ _NEW = _Known("", Breaker())
 
 
 class Breakers:
-    """A `Gate`. `clock` is seconds since the epoch; `told` hears of each change of state. `rules` None: all is free."""
+    """A `Gate`. `clock` is seconds since the epoch; `rules` None: all is free."""
 
     def __init__(
         self, store: TrunkStateStore, rules: BreakerRules | None, clock: Callable[[], float], told: Told
@@ -155,7 +157,7 @@ class Breakers:
         after = step(before.breaker)
         if after != before.breaker:
             self._unsaved.add(trunk)
-            self._learn(trunk, self._stamped(before.breaker, after))
+            self._learn(trunk, self._stamped(before.breaker, after), here=True)
         return before.breaker, after
 
     def _change_in_store(
@@ -178,7 +180,7 @@ class Breakers:
                 trunk, text, new.text, tripped=after.is_tripped, now=self._clock()
             )
             if done:
-                self._learn(trunk, new)
+                self._learn(trunk, new, here=True)
                 return before, new.breaker
             is_fresh = True
         raise StoreError(f"the breaker of trunk {trunk[1]} changes faster than it can be read")
@@ -191,7 +193,7 @@ class Breakers:
     def _seen(self, trunk: TrunkKey) -> _Known:
         return self._known.get(trunk) or self._tripped.get(trunk) or _NEW
 
-    def _learn(self, trunk: TrunkKey, found: _Known) -> None:
+    def _learn(self, trunk: TrunkKey, found: _Known, *, here: bool = False) -> None:
         """Remember the newest; what was read before a later change was made is of no use."""
         old = self._seen(trunk)
         if found.breaker.stamp <= old.breaker.stamp:
@@ -206,7 +208,7 @@ class Breakers:
             self._tripped.pop(trunk, None)
         was, now = old.breaker, found.breaker
         if was.state is not now.state or (now.state is BreakerState.OPEN and was.since != now.since):
-            self._told(trunk, now)
+            self._told(trunk, now, here=here)
 
     def _save(self, trunk: TrunkKey) -> None:
         """Put what was changed in memory, unless others are worse off: they know more. Raises `StoreError`."""
@@ -250,39 +252,6 @@ class Breakers:
         while True:
             gevent.sleep(LOOK_SECONDS)
             self._look_safely()
-
-
-def make_breakers(settings: Settings, store: TrunkStateStore, bus: Bus) -> Breakers:
-    """Breakers by the settings; their changes go to the log and to whoever listens."""
-    rules = BreakerRules(
-        settings.breaker_failures,
-        settings.breaker_window,
-        settings.breaker_least_ratio,
-        settings.breaker_pause_seconds,
-        max(settings.breaker_pause_seconds, settings.breaker_longest_pause_seconds),
-        settings.breaker_probe_seconds,
-    )
-
-    def told(trunk: TrunkKey, breaker: Breaker) -> None:
-        organization, trunk_id = trunk
-        level = logging.WARNING if breaker.state is BreakerState.OPEN else logging.INFO
-        extra = {"organization": organization, "trunk_id": trunk_id, "reason": breaker.why}
-        log.log(level, f"breaker {breaker.state.value}", extra=extra)
-        bus.publish("breaker", organization, {"trunk_id": trunk_id, **shown(breaker)})
-
-    return Breakers(store, rules if settings.breaker == "on" else None, time.time, told)
-
-
-def shown(breaker: Breaker) -> dict[str, Any]:
-    """A breaker as everybody is shown it. `until`: when the next call may try; None: at once, or it is closed."""
-    is_open = breaker.state is BreakerState.OPEN
-    return {
-        "state": breaker.state.value,
-        "since": breaker.since or None,
-        "until": breaker.until if is_open else None,
-        "why": breaker.why,
-        "trips": breaker.trips,
-    }
 
 
 def _read(text: str) -> Breaker:

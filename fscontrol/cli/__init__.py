@@ -16,6 +16,7 @@ _COMMANDS = {
     "freeswitch-config": "fscontrol.cli.freeswitch_config",
     "sync": "fscontrol.cli.remote",
     "gateways": "fscontrol.cli.gateways",
+    "trunks": "fscontrol.cli.trunks",
     "nodes": "fscontrol.cli.nodes",
     "calls": "fscontrol.cli.remote",
     "call": "fscontrol.cli.control",

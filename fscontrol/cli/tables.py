@@ -23,7 +23,17 @@ _COLOURS = {
 def gateway_table(gateways: Iterable[Mapping[str, Any]], now: float) -> Table:
     """The gateways of all nodes with their live states."""
     table = Table(title="Gateways", title_justify="left")
-    for column in ("node", "gateway", "trunk", "state", "status", "carrier said", "since", "ahead"):
+    for column in (
+        "node",
+        "gateway",
+        "trunk",
+        "state",
+        "status",
+        "carrier said",
+        "since",
+        "ahead",
+        "breaker",
+    ):
         # A name that is to be copied stays in one piece, whatever the width.
         table.add_column(column, overflow="fold", no_wrap=column == "gateway")
     for gateway in gateways:
@@ -40,6 +50,7 @@ def gateway_table(gateways: Iterable[Mapping[str, Any]], now: float) -> Table:
             escape(gateway["detail"] or "-"),
             f"{max(0, now - gateway['since']):.0f} s",
             _ahead(gateway, now),
+            breaker_in_words(gateway["breaker"]),
         )
     return table
 
@@ -50,6 +61,12 @@ def _ahead(gateway: Mapping[str, Any], now: float) -> str:
         return f"next try in {max(0, gateway['next_retry_at'] - now):.0f} s"
     left = (gateway["bound_until"] or now) - now
     return f"bound for {left:.0f} s" if left > 0 else "-"
+
+
+def breaker_in_words(state: str) -> str:
+    """A circuit breaker's state, coloured when calls are kept from the trunk."""
+    shown = state.replace("_", "-")
+    return shown if state == "closed" else f"[{'red' if state == 'open' else 'yellow'}]{shown}[/]"
 
 
 def timeline_table(node: str, timeline: Iterable[Mapping[str, Any]]) -> Table:

@@ -9,6 +9,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field, SecretStr
 
+from fscontrol.http.trunk_answers import ShownTrunk
 from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.call import CallRecord, Candidate, Step
 from fscontrol.model.gateway import Action
@@ -16,7 +17,6 @@ from fscontrol.model.inbound_rule import BearerToken
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import PhoneNumber
 from fscontrol.model.registration import GatewayState
-from fscontrol.model.trunk import Secret, Trunk
 from fscontrol.sofia.outcome import Status
 from fscontrol.store.base import OutboxDepth
 
@@ -137,6 +137,8 @@ class GatewayRow(BaseModel):
     since: Seconds
     bound_until: Seconds | None
     next_retry_at: Seconds | None
+    is_cb_tripped: bool
+    breaker: Literal["closed", "open", "half_open"]
 
 
 class GatewayPage(Page[GatewayRow]):
@@ -178,13 +180,6 @@ class Registered(Said):
 
     gateway: str
     nodes: list[RegisteredOn]
-
-
-class ShownTrunk(Trunk):
-    """A trunk without its secrets."""
-
-    password: Secret = Field(default=SecretStr(""), exclude=True)
-    api_bearer_token: BearerToken = Field(default=SecretStr(""), exclude=True)
 
 
 class ShownMedia(AssistantMedia):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from fscontrol.calls.breaker import Breaker
 from fscontrol.http import body
 from fscontrol.http.answers import GatewayPage, GatewayShown, Registered
 from fscontrol.http.audit import note
@@ -15,12 +17,15 @@ from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.registration import GatewayState, Registration, Transition, answer_in_words
+from fscontrol.model.trunk_figures import TrunkKey
 from fscontrol.sofia.nudge import Nudged, Nudger
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
 
+BreakerOf = Callable[[TrunkKey], Breaker]
 
-def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprint:
+
+def door(store: Store, registrations: Registrations, nudger: Nudger, breaker_of: BreakerOf) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("gateways", __name__)
 
@@ -34,7 +39,9 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
     )
     def list_gateways() -> Response:
         skip, limit = body.page(default=1000)
-        views = [view for view in gateway_views(store, registrations) if sees(view["organization"])]
+        views = [
+            view for view in gateway_views(store, registrations, breaker_of) if sees(view["organization"])
+        ]
         return jsonify(
             {"items": views[skip : skip + limit], "total": len(views), "skip": skip, "limit": limit}
         )
@@ -50,7 +57,10 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         require_own(gateway)
         found = nudger.look(gateway)
         nodes = [
-            {**_view(one, _owner(store, one)), "timeline": [_entry(entry) for entry in one.timeline]}
+            {
+                **_view(one, _owner(store, one), breaker_of),
+                "timeline": [_entry(entry) for entry in one.timeline],
+            }
             for one in found
         ]
         return jsonify({"gateway": gateway, "nodes": nodes})
@@ -68,7 +78,7 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         owner = owner_of(gateway)
         done = nudger.register(gateway)
         note(store, "had registered", f"gateway {gateway}", owner)
-        nodes = [_nudged(store, gateway, one) for one in done]
+        nodes = [_nudged(store, gateway, one, breaker_of) for one in done]
         response = jsonify({"success": True, "message": _message(done), "gateway": gateway, "nodes": nodes})
         response.status_code = 202 if any(one.problem for one in done) else 200
         return response
@@ -85,14 +95,14 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
     return routes
 
 
-def gateway_views(store: Store, registrations: Registrations) -> list[dict[str, Any]]:
+def gateway_views(store: Store, registrations: Registrations, breaker_of: BreakerOf) -> list[dict[str, Any]]:
     """Every gateway known, with its owner where it is ours."""
     ledgers: dict[str, dict[str, GatewayKey]] = {}
     views = []
     for registration in registrations.all():
         if registration.node not in ledgers:
             ledgers[registration.node] = dict(store.ledger(registration.node))
-        views.append(_view(registration, ledgers[registration.node].get(registration.gateway)))
+        views.append(_view(registration, ledgers[registration.node].get(registration.gateway), breaker_of))
     return views
 
 
@@ -100,7 +110,8 @@ def _owner(store: Store, registration: Registration) -> GatewayKey | None:
     return store.ledger(registration.node).get(registration.gateway)
 
 
-def _view(registration: Registration, owner: GatewayKey | None) -> dict[str, Any]:
+def _view(registration: Registration, owner: GatewayKey | None, breaker_of: BreakerOf) -> dict[str, Any]:
+    breaker = breaker_of((owner.organization, owner.trunk_id)) if owner else Breaker()
     return {
         "node": registration.node,
         "gateway": registration.gateway,
@@ -114,6 +125,8 @@ def _view(registration: Registration, owner: GatewayKey | None) -> dict[str, Any
         "since": registration.since,
         "bound_until": registration.bound_until,
         "next_retry_at": registration.next_retry_at,
+        "is_cb_tripped": breaker.is_tripped,
+        "breaker": breaker.state.value,
     }
 
 
@@ -127,9 +140,13 @@ def _entry(entry: Transition) -> dict[str, Any]:
     }
 
 
-def _nudged(store: Store, gateway: str, one: Nudged) -> dict[str, Any]:
+def _nudged(store: Store, gateway: str, one: Nudged, breaker_of: BreakerOf) -> dict[str, Any]:
     found = one.registration or Registration(one.node, gateway, GatewayState.UNKNOWN, "", time.time())
-    return {**_view(found, _owner(store, found)), "already": one.already, "problem": one.problem or None}
+    return {
+        **_view(found, _owner(store, found), breaker_of),
+        "already": one.already,
+        "problem": one.problem or None,
+    }
 
 
 def _message(done: list[Nudged]) -> str:

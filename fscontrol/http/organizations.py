@@ -13,6 +13,7 @@ from fscontrol.http.answers import Deleted, OrganizationPage, OrganizationShown
 from fscontrol.http.auth import author, require_sight, sees
 from fscontrol.http.gateways import gateway_views
 from fscontrol.http.operation import operation
+from fscontrol.http.trunks import TrunkStates
 from fscontrol.model.access import Role
 from fscontrol.model.audit import HIDDEN, url_without_keys
 from fscontrol.model.organization import Organization
@@ -40,6 +41,7 @@ def door(
     registrations: Registrations,
     nodes: Nodes,
     apply_timeout: float,
+    states: TrunkStates,
 ) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("organizations", __name__)
@@ -71,9 +73,15 @@ def door(
         require_sight(key, f"organisation {key!r}")
         organization = organizations.get(key)
         numbers = [number.model_dump(mode="json") for number in organization.phone_numbers]
-        trunks = [_trunk(trunk) for trunk in organization.trunks]
+        told = states.of_all(organization.key)
+        trunks = [
+            {**_trunk(trunk), **(told.get(trunk.id) or states.state(organization.key, trunk.id))}
+            for trunk in organization.trunks
+        ]
         gateways = [
-            view for view in gateway_views(store, registrations) if view["organization"] == organization.key
+            view
+            for view in gateway_views(store, registrations, states.breakers.of)
+            if view["organization"] == organization.key
         ]
         shown = {
             **_summary(organization),

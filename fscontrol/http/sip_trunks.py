@@ -6,7 +6,8 @@ the published object holds the carrier's password.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -22,17 +23,28 @@ from fscontrol.provisioning.trunks import Change, Trunks
 
 _TAG = "sip-trunks"
 PATH = "/api/v1/sip-trunks"
+_TRIPPED = "-tripped"
 
 
-def door(trunks: Trunks) -> Blueprint:
-    """The blueprint."""
+def door(trunks: Trunks, is_tripped: Callable[[str, str], bool]) -> Blueprint:
+    """The blueprint; `is_tripped` says of an organisation's trunk whether its breaker keeps calls from it."""
     routes = Blueprint("sip_trunks", __name__)
     routes.after_request(_keep_nowhere)
+
+    def as_shown(kept: KeptTrunk) -> dict[str, Any]:
+        return trunk_documents.shown(kept, tripped=is_tripped(organization(), kept.trunk.id))
+
+    def one(kept: KeptTrunk) -> Response:
+        answer = as_shown(kept)
+        response = jsonify(answer)
+        # Who asks whether it changed is to hear of the breaker; who changes the trunk has no need to.
+        response.set_etag(kept.tag + (_TRIPPED if answer["is_cb_tripped"] else ""))
+        return response
 
     @routes.get(PATH)
     @operation("Trunks, the most preferred first", Role.ADMIN, tag=_TAG, errors=(404, 422))
     def list_trunks() -> Response:
-        return jsonify([trunk_documents.shown(kept) for kept in trunks.all(organization())])
+        return jsonify([as_shown(kept) for kept in trunks.all(organization())])
 
     @routes.post(PATH)
     @operation(
@@ -45,7 +57,7 @@ def door(trunks: Trunks) -> Blueprint:
     )
     def create_trunk() -> Response:
         trunk = trunk_documents.read_new(body.json_body())
-        response = _one(trunks.create(organization(), trunk, author()))
+        response = one(trunks.create(organization(), trunk, author()))
         response.status_code = 201
         response.headers["Location"] = f"{PATH}/{trunk.id}"
         return response
@@ -53,7 +65,7 @@ def door(trunks: Trunks) -> Blueprint:
     @routes.get(f"{PATH}/<trunk_id>")
     @operation("One trunk", Role.ADMIN, tag=_TAG, answers={200: TrunkAnswer, 304: None}, errors=(404, 422))
     def get_trunk(trunk_id: str) -> Response:
-        response = _one(trunks.get(organization(), trunk_id))
+        response = one(trunks.get(organization(), trunk_id))
         response.make_conditional(request)
         return response
 
@@ -73,7 +85,7 @@ def door(trunks: Trunks) -> Blueprint:
             return trunk_documents.read_update(given, old)
 
         try:
-            return _one(trunks.change(key, trunk_id, change, author(), expected=expected))
+            return one(trunks.change(key, trunk_id, change, author(), expected=expected))
         except InvalidDocument as error:
             raise trunk_documents.refusal(error.problems, given) from None
 
@@ -92,7 +104,7 @@ def door(trunks: Trunks) -> Blueprint:
             errors=(404, 412, 422),
         )
         def view(trunk_id: str) -> Response:
-            return _one(
+            return one(
                 trunks.change(
                     organization(),
                     trunk_id,
@@ -134,17 +146,11 @@ def _with(*, enabled: bool) -> Change:
     return change
 
 
-def _one(kept: KeptTrunk) -> Response:
-    response = jsonify(trunk_documents.shown(kept))
-    response.set_etag(kept.tag)
-    return response
-
-
 def _expected() -> Sequence[str] | None:
     """The tags of If-Match (RFC 9110 §13.1.1): None without one and for `*`; weak ones match nothing."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return tuple(request.if_match.as_set())
+    return tuple(tag.removesuffix(_TRIPPED) for tag in request.if_match.as_set())
 
 
 def _keep_nowhere(response: Response) -> Response:

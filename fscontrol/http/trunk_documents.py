@@ -23,7 +23,7 @@ from fscontrol.provisioning.trunks import new_trunk_id
 _NEVER_SHOWN = "api_bearer_token"
 _SHOWN_FIRST = "id", "name", "gateway", "username", "password", "priority", "enabled", "register", "provider"
 """The published object (seeds/000), in its order; `password` is part of it."""
-_ANSWERED = frozenset(("created_at", "updated_at", "warnings"))
+_ANSWERED = frozenset(("created_at", "updated_at", "warnings", "is_cb_tripped"))
 """Ours to say. A client that sends back what it read may leave them in."""
 _FIELDS: dict[str, FieldInfo] = {
     field.alias or name: field for name, field in Trunk.model_fields.items() if name != "id"
@@ -85,14 +85,14 @@ def refusal(problems: list[Problem] | tuple[Problem, ...], given: object) -> Inv
     return InvalidUpdate("; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems))
 
 
-def shown(kept: KeptTrunk) -> dict[str, Any]:
+def shown(kept: KeptTrunk, *, tripped: bool) -> dict[str, Any]:
     """A trunk as it is answered."""
     trunk, times = kept.trunk, kept.times
     plain = trunk.model_dump(mode="json", by_alias=True, exclude={_NEVER_SHOWN})
     plain["password"] = trunk.password.get_secret_value()
     first = {name: plain.pop(name) for name in _SHOWN_FIRST}
     told = {"created_at": _moment(times.created_at), "updated_at": _moment(times.updated_at)}
-    return {**first, **plain, **told, "warnings": warnings_of_trunk(trunk)}
+    return {**first, **plain, **told, "warnings": warnings_of_trunk(trunk), "is_cb_tripped": tripped}
 
 
 def _moment(at: float) -> str | None:
@@ -160,6 +160,7 @@ TrunkAnswer = _model(
         "created_at": (str | None, ...),
         "updated_at": (str | None, ...),
         "warnings": (list[str], ...),
+        "is_cb_tripped": (bool, ...),
     },
 )
 

@@ -15,10 +15,10 @@ from typing import TypeVar
 from flask import Blueprint, Response, jsonify
 from pydantic import ValidationError
 
-from fscontrol.calls.figures import TrunkFigures
 from fscontrol.errors import InvalidDocument, MalformedBody, NameTaken, NotFound, Problem
 from fscontrol.http import auth, body
 from fscontrol.http.operation import operation
+from fscontrol.http.trunks import TrunkStates
 from fscontrol.model.access import Role
 from fscontrol.model.findings import problems_of, renamed
 from fscontrol.model.trunk import Trunk
@@ -33,7 +33,7 @@ _OF_A_TRUNK = re.compile(r"^trunks\[\d+\]\.")
 _ERRORS = (401, 403, 404, 422)
 
 
-def door(trunks: Trunks, figures: TrunkFigures, binding: Binding) -> Blueprint:
+def door(trunks: Trunks, states: TrunkStates, binding: Binding) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("trunk_rpc", __name__)
 
@@ -101,8 +101,9 @@ def door(trunks: Trunks, figures: TrunkFigures, binding: Binding) -> Blueprint:
             trunk = trunks.get(organization, request.trunk_id).trunk
         except NotFound:
             return jsonify(TrunkFound(found=False, config=None).model_dump())
-        now = figures.of(organization, trunk.id)
-        config = rpc_trunk.config_of(trunk, asr=now.asr, acd=now.acd, mos=now.mos)
+        now = states.tally.of(organization, trunk.id).both
+        tripped = states.is_tripped(organization, trunk.id)
+        config = rpc_trunk.config_of(trunk, tripped=tripped, asr=now.asr, acd=now.acd, mos=now.mos)
         return jsonify(TrunkFound(found=True, config=config).model_dump())
 
     return routes

@@ -206,14 +206,14 @@ def names_of(request: TrunkRequest) -> dict[str, str]:
     }  # fmt: skip
 
 
-def config_of(trunk: Trunk, *, asr: float, acd: int, mos: float) -> TrunkConfig:
+def config_of(trunk: Trunk, *, tripped: bool, asr: float, acd: int, mos: float) -> TrunkConfig:
     """The way back: a trunk, whichever door it came by, as GetTrunk shows it."""
     return TrunkConfig(
         trunk_id=trunk.id,
         channel_limit=trunk.channel_limit,
         display_name=trunk.display_name,
         domain=trunk.from_domain,
-        is_cb_tripped=False,  # nothing trips it before there are outbound calls
+        is_cb_tripped=tripped,
         current_asr=asr,
         current_acd=acd,
         current_mos=mos,

@@ -6,7 +6,7 @@ come from enumerations only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -50,6 +50,12 @@ class Metrics:
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge that is read when it is scraped."""
         Gauge(f"fscontrol_{name}", text, registry=self._registry).set_function(value)
+
+    def watch_each(self, name: str, text: str, label: str, values: Mapping[str, Callable[[], float]]) -> None:
+        """The same for each value of a label."""
+        gauge = Gauge(f"fscontrol_{name}", text, (label,), registry=self._registry)
+        for value, read in values.items():
+            gauge.labels(value).set_function(read)
 
     def call_ended(self, record: CallRecord) -> None:
         """Count a call that is over."""

@@ -54,7 +54,7 @@ class House:
 def house(kind: str, work: Path, **changes: object) -> Iterator[House]:
     backend = CallBackend()
     backend.start()
-    settings = {"outbound_progress_seconds": 2, "outbound_ring_seconds": 4, **changes}
+    settings = {"outbound_progress_seconds": 2, "outbound_ring_seconds": 4, "breaker": "off", **changes}
     try:
         with (
             bridge.running(kind, work, backend_url=backend.url, **settings) as running,

@@ -107,7 +107,7 @@ def test_of_many_calls_at_once_on_several_control_planes_one_is_the_probe(
 def test_failures_at_once_all_count(open_one: Opener, clock: Clock) -> None:
     stores = [open_one() for _ in range(2)]
     rules = BreakerRules(failures=40, window=100)
-    planes = [Breakers(store, rules, clock, lambda _trunk, _now: None) for store in stores]
+    planes = [Breakers(store, rules, clock, lambda _trunk, _now, *, here: None) for store in stores]
     told = [gevent.spawn(planes[n % 2].report, T, f"c{n}", FAILED, "503") for n in range(rules.failures)]
     gevent.joinall(told, raise_error=True)
     assert [one.value for one in told].count(OPEN) == 1
@@ -211,7 +211,7 @@ def test_a_call_costs_one_read_and_one_write(open_one: Opener, clock: Clock) -> 
 
 def test_what_is_remembered_is_bounded(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fscontrol.calls.breakers._MOST_KNOWN", 5)
-    breakers = Breakers(store, RULES, clock, lambda _trunk, _now: None)
+    breakers = Breakers(store, RULES, clock, lambda _trunk, _now, *, here: None)
     for number in range(20):
         breakers.report(("7", f"t{number}"), "c", FAILED, "503")
     assert len(breakers._known) == 5
@@ -276,7 +276,7 @@ def test_whoever_was_refused_tells_nothing_and_whoever_leaves_without_a_word_giv
 
 def test_off_is_off(store: Store, clock: Clock) -> None:
     Plane(store, clock).trip()
-    off = Breakers(store, None, clock, lambda _trunk, _now: None)
+    off = Breakers(store, None, clock, lambda _trunk, _now, *, here: None)
     off.start()
     assert off.permission(T, "x") is Permission.FREE
     assert off.report(T, "x", FAILED) is None

@@ -9,7 +9,6 @@ from flask import Blueprint
 from flask.testing import FlaskClient
 
 from fscontrol import errors
-from fscontrol.calls.figures import InboundFigures
 from fscontrol.errors import FscontrolError, InvalidDocument, Problem, TooManyRequests
 from fscontrol.http import livekit, trunk_rpc
 from fscontrol.http.error_forms import RpcError, rpc_number
@@ -53,7 +52,7 @@ def get_trunk(
     error: FscontrolError, token: str = "admin"
 ) -> tuple[int, dict[str, Any], dict[str, str], Broken]:
     broken = Broken(error)
-    door = trunk_rpc.door(broken, InboundFigures(lambda: 0.0), Binding("127.0.0.1", 5060, (1, 2)))  # type: ignore[arg-type]
+    door = trunk_rpc.door(broken, None, Binding("127.0.0.1", 5060, (1, 2)))  # type: ignore[arg-type]
     answer = client_of(door).post("/rpc/GetTrunk", json={"admin_token": token, "trunk_id": "x"})
     return answer.status_code, answer.get_json(), dict(answer.headers), broken
 
@@ -94,7 +93,7 @@ def test_who_provisions(token: str, status: int) -> None:
     """A principal of all organisations has to say which; a viewer may not even look: it is the admin's door."""
     door = trunk_rpc.door(
         Broken(errors.NotFound("x")),  # type: ignore[arg-type]
-        InboundFigures(lambda: 0.0),
+        None,  # type: ignore[arg-type]
         Binding("127.0.0.1", 5060, (1, 2)),
     )
     client = client_of(door)

@@ -1,62 +1,91 @@
-"""How a trunk's calls have been going: the window, and which calls count."""
+"""How a trunk's calls have been going: which calls count, for which trunk, and what the sums say."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from fscontrol.calls.figures import Figures, InboundFigures, Window
+from fscontrol.calls.figures import SLICE_SECONDS, SLICES, Figures, figures_of, slice_at, sums_of, window
 from fscontrol.model.call import CallRecord
+from fscontrol.model.outbound import Attempt, AttemptOutcome
+from fscontrol.model.trunk_figures import FigureKey, Sums
 
 
-@pytest.mark.parametrize(
-    ("calls", "figures"),
-    [
-        ([], Figures(0.0, 0, 0.0)),
-        ([(None, None)], Figures(0.0, 0, 0.0)),
-        ([(30, 4.5)], Figures(100.0, 30, 4.5)),
-        ([(30, 4.5), (None, None)], Figures(50.0, 30, 4.5)),
-        ([(30, 4.0), (0, None), (None, None)], Figures(66.67, 15, 4.0)),
-        ([(10, 4.0), (20, 3.0)], Figures(100.0, 15, 3.5)),
-    ],
-)
-def test_figures(calls: list[tuple[int | None, float | None]], figures: Figures) -> None:
-    window = Window()
-    for seconds, mos in calls:
-        window.add(1000.0, seconds=seconds, mos=mos)
-    assert window.figures(1000.0) == figures
-
-
-def test_what_is_older_than_the_window_is_forgotten() -> None:
-    window = Window(seconds=60.0)
-    window.add(0.0, seconds=10, mos=None)
-    window.add(30.0, seconds=None, mos=None)
-    assert window.figures(59.0) == Figures(50.0, 10, 0.0)
-    assert window.figures(61.0) == Figures(0.0, 0, 0.0)
-    assert window.figures(61.0).asr == 0.0
-    window.add(200.0, seconds=4, mos=4.2)
-    assert window.figures(200.0) == Figures(100.0, 4, 4.2)
-
-
-def test_a_window_holds_no_more_however_many_calls_there_are() -> None:
-    window = Window(seconds=60.0)
-    for second in range(1000):
-        window.add(float(second), seconds=1, mos=4.0)
-    assert len(window._slices) == 60
-
-
-def record(**changes: object) -> CallRecord:
+def record(**changes: Any) -> CallRecord:
     fields = {"organization_id": 7, "trunk_id": "t", "answered_at": 1.0, "duration_seconds": 5, **changes}
     return CallRecord(call_sid="sip-1", direction="inbound", node="fs1").model_copy(update=fields)
 
 
-def test_a_trunks_calls_are_its_own() -> None:
-    figures = InboundFigures(lambda: 100.0)
-    figures.call_ended(record())
-    figures.call_ended(record(answered_at=None))
-    figures.call_ended(record(organization_id="8"))
-    figures.call_ended(record(trunk_id=None))
-    figures.call_ended(record(organization_id=None))
-    figures.call_ended(record(direction="outbound"))
-    assert figures.of("7", "t") == Figures(50.0, 5, 0.0)
-    assert figures.of("8", "t") == Figures(100.0, 5, 0.0)
-    assert figures.of("7", "u") == Figures()
+def attempt(trunk: str, outcome: AttemptOutcome, ringing_at: float | None = None) -> Attempt:
+    return Attempt(
+        trunk_id=trunk,
+        gateway="g",
+        node="fs1",
+        uuid="u",
+        started_at=100.0,
+        ringing_at=ringing_at,
+        outcome=outcome,
+    )
+
+
+@pytest.mark.parametrize(
+    ("sums", "figures"),
+    [
+        (Sums(), Figures()),
+        (Sums(attempts=1), Figures(attempts=1)),
+        (Sums(1, 1, 30, 1, 450), Figures(100.0, 30, 4.5, 0.0, 1, 1)),
+        (Sums(3, 2, 30, 1, 400, 2, 500), Figures(66.67, 15, 4.0, 0.25, 3, 2)),
+        (Sums(2, 2, 30, 2, 700), Figures(100.0, 15, 3.5, 0.0, 2, 2)),
+    ],
+)
+def test_what_sums_say(sums: Sums, figures: Figures) -> None:
+    assert figures_of(sums) == figures
+
+
+@pytest.mark.parametrize(
+    ("call", "added"),
+    [
+        (record(mos=4.25), {"t": Sums(1, 1, 5, 1, 425)}),
+        (record(answered_at=None, mos=4.0), {"t": Sums(1)}),
+        (record(trunk_id=None), {}),
+        (record(organization_id=None), {}),
+        (record(direction="outbound", attempts=()), {}),
+        (
+            record(
+                direction="outbound",
+                answered_at=102.5,
+                mos=4.0,
+                attempts=(
+                    attempt("a", AttemptOutcome.CARRIER_FAILED),
+                    attempt("b", AttemptOutcome.CARRIER_FAILED, ringing_at=101.0),
+                    attempt("c", AttemptOutcome.ANSWERED, ringing_at=100.5),
+                ),
+            ),
+            {"a": Sums(1), "b": Sums(1, heard=1, pdd=1000), "c": Sums(1, 1, 5, 1, 400, 1, 500)},
+        ),
+        (
+            record(
+                direction="outbound", answered_at=102.5, attempts=(attempt("c", AttemptOutcome.ANSWERED),)
+            ),
+            {"c": Sums(1, 1, 5, heard=1, pdd=2500)},
+        ),
+        (
+            record(direction="outbound", answered_at=None, attempts=(attempt("c", AttemptOutcome.CANCELED),)),
+            {"c": Sums(1)},
+        ),
+    ],
+)
+def test_what_a_call_adds(call: CallRecord, added: dict[str, Sums]) -> None:
+    expected = {FigureKey("7", trunk, call.direction): sums for trunk, sums in added.items()}
+    assert dict(sums_of(call)) == expected
+
+
+def test_the_window_slides_by_slices() -> None:
+    now = 1_800_000_123.0
+    shown = window(now)
+    assert len(shown) == SLICES
+    assert slice_at(now) in shown
+    assert slice_at(now - SLICE_SECONDS * SLICES) not in shown
+    assert slice_at(now - SLICE_SECONDS * (SLICES - 1)) in shown
+    assert slice_at(now + SLICE_SECONDS) not in shown
