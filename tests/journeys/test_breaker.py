@@ -5,17 +5,28 @@ The clock of the breakers is put forward where a pause has to pass.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gevent.pool
 import pytest
 import requests
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
-from tests import switches
-from tests.bridge import API_KEY
-from tests.journeys.test_outbound import House, house, trunk_to
+from fscontrol.simulator.carriers import CallAnswer
+from tests import bridge, switches
+from tests.bridge import API_KEY, Bridge
+from tests.call_backend import CallBackend
+from tests.call_carriers import CallCarrier, carriers
+from tests.contract.redis_server import redis_server
+from tests.journeys.test_commands import Serving
+from tests.journeys.test_outbound import FROM, NUMBER, TO, House, house, trunk_to
+from tests.switches import PASSWORD, StandInSwitch
+from tests.waiting import eventually, free_port
 
 PAUSE = 600.0
 RULES = {
@@ -164,3 +175,102 @@ def test_its_life(both: House, monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures["inbound"]["attempts"] == 0
     assert row(both, "second")["figures"]["asr"] == 100.0
     assert figures["pdd"] > 0
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Iterator[StandInSwitch]:
+    with switches.running("stand-in", tmp_path / "switch") as switch:
+        assert isinstance(switch, StandInSwitch)
+        yield switch
+
+
+def two_trunks(switch: StandInSwitch) -> dict[str, object]:
+    """An organisation whose first carrier fails."""
+    with carriers(switch) as make:
+        trunks = [trunk_to(make("503"), "first", 1), trunk_to(make("200"), "second", 2)]
+    return {"organization_id": 7, "trunks": trunks, "phone_numbers": [NUMBER]}
+
+
+def test_a_restart_keeps_it(stand_in: StandInSwitch, tmp_path: Path) -> None:
+    settings = bridge.settings_for(stand_in, tmp_path, breaker_failures=1, breaker_pause_seconds=PAUSE)
+    kept: list[dict[str, Any]] = []
+    for _ in range(2):
+        with bridge.running_application(settings) as application:
+            here = House(
+                Bridge(stand_in, application), CallBackend(), lambda _how: CallCarrier("", list, print)
+            )
+            if not kept:
+                assert here.bridge.sync(two_trunks(stand_in))[0] == 200
+                assert asked(call(here)) == ["first", "second"]
+            kept.append(row(here))
+            knows_both_gateways(here)
+            assert asked(call(here)) == ["second"]
+    assert kept[0]["breaker"]["state"] == "open"
+    assert kept[1]["breaker"] == kept[0]["breaker"]
+    assert kept[1]["figures"] == kept[0]["figures"]
+
+
+def test_two_control_planes_share_it_and_one_that_dies_while_it_probes(
+    stand_in: StandInSwitch, tmp_path: Path
+) -> None:
+    key = Fernet.generate_key().decode()
+    rules = {"failures": 2, "pause_seconds": 1, "longest_pause_seconds": 1, "probe_seconds": 3}
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(redis_server(tmp_path))
+        first = Serving(
+            tmp_path,
+            FSCONTROL_NODES=f"fs1=127.0.0.1:{stand_in.config.esl_port}",
+            FSCONTROL_ESL_PASSWORD=PASSWORD.get_secret_value(),
+            FSCONTROL_CONFIG_DIR=str(stand_in.config_dir),
+            FSCONTROL_CALL_SOCKET=f"127.0.0.1:{stand_in.call_socket_port}",
+            FSCONTROL_STORE_URL=url,
+            FSCONTROL_SECRET_KEY=key,
+            **{f"FSCONTROL_BREAKER_{name.upper()}": str(value) for name, value in rules.items()},
+        )
+        stack.callback(first.kill)
+        settings = bridge.settings_for(
+            stand_in,
+            tmp_path,
+            store_url=url,
+            secret_key=SecretStr(key),
+            **{f"breaker_{name}": value for name, value in rules.items()},
+        )
+        socket = settings.call_socket.model_copy(update={"port": free_port()})
+        application = stack.enter_context(bridge.running_application(settings.with_(call_socket=socket)))
+        here = House(Bridge(stand_in, application), CallBackend(), lambda _how: CallCarrier("", list, print))
+        body = two_trunks(stand_in)
+        assert here.bridge.sync(body)[0] == 200
+        carrier = body["trunks"][0]["gateway"]  # type: ignore[index]
+
+        def place_elsewhere() -> str:
+            return str(first.ask("POST", "/api/calls", {"from_number": FROM, "to_number": TO})[1]["call_sid"])
+
+        knows_both_gateways(here)
+        # one failure here and one there
+        assert asked(call(here)) == ["first", "second"]
+        answered(here, place_elsewhere())
+        eventually(lambda: row(here)["breaker"]["state"] == "open")
+
+        # the other one probes, and is killed meanwhile
+        stand_in.stand_in.carriers.answer_calls(carrier, CallAnswer(is_silent=True))
+        probe = eventually(lambda: probing(here, place_elsewhere()))
+        first.kill()
+        eventually(lambda: row(here)["breaker"]["state"] == "half_open")
+        assert asked(call(here)) == ["second"]
+        stand_in.stand_in.carriers.answer_calls(carrier, CallAnswer(200, rings=True))
+        record = eventually(lambda: asked(one := call(here)) == ["first"] and one)
+        assert record
+        assert (breaker_steps(record), record["call_sid"] != probe) == (["probe", "closed"], True)
+
+
+def knows_both_gateways(here: House) -> None:
+    eventually(lambda: [one["state"] for one in here.bridge.gateways().values()] == ["NOREG"] * 2)
+
+
+def probing(here: House, call_sid: str) -> str:
+    """The call, if it is the probe; a call that is not leaves by the second trunk."""
+    record = eventually(lambda: (found := here.record(call_sid))["attempts"] and found)
+    if "probe" in breaker_steps(record):
+        return call_sid
+    answered(here, call_sid)
+    return ""
