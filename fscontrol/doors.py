@@ -57,7 +57,9 @@ def http_app(house: Application) -> Flask:
         organizations.door(
             house.organizations, store, house.reconciler, registrations, house.nodes, timeout, states
         ),
-        gateways.door(store, registrations, Nudger(house.nodes, store, registrations), house.watch.breakers.of),
+        gateways.door(
+            store, registrations, Nudger(house.nodes, store, registrations), house.watch.breakers.of
+        ),
         trunks.door(store, house.organizations, states),
         observe.door(store, house.book, house.nodes, house.metrics),
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),

@@ -13,7 +13,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import gevent
 
@@ -34,12 +33,7 @@ _MOST_TRIES = 100
 """Each failure means that somebody else's change went through."""
 
 Step = Callable[[Breaker], Breaker]
-
-
-class Told(Protocol):
-    """Hears of each change of state; `here`: made by a call of this control plane."""
-
-    def __call__(self, trunk: TrunkKey, breaker: Breaker, *, here: bool) -> None: ...
+Told = Callable[[TrunkKey, Breaker], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +48,8 @@ _NEW = _Known("", Breaker())
 
 
 class Breakers:
-    """A `Gate`. `clock` is seconds since the epoch; `rules` None: all is free."""
+    """A `Gate`. `clock` is seconds since the epoch; `told` hears of each change of
+    state that is made here, so of all control planes one tells it. `rules` None: all is free."""
 
     def __init__(
         self, store: TrunkStateStore, rules: BreakerRules | None, clock: Callable[[], float], told: Told
@@ -157,7 +152,8 @@ class Breakers:
         after = step(before.breaker)
         if after != before.breaker:
             self._unsaved.add(trunk)
-            self._learn(trunk, self._stamped(before.breaker, after), here=True)
+            self._learn(trunk, self._stamped(before.breaker, after))
+            self._tell(trunk, before.breaker, after)
         return before.breaker, after
 
     def _change_in_store(
@@ -180,7 +176,8 @@ class Breakers:
                 trunk, text, new.text, tripped=after.is_tripped, now=self._clock()
             )
             if done:
-                self._learn(trunk, new, here=True)
+                self._learn(trunk, new)
+                self._tell(trunk, before, new.breaker)
                 return before, new.breaker
             is_fresh = True
         raise StoreError(f"the breaker of trunk {trunk[1]} changes faster than it can be read")
@@ -193,7 +190,7 @@ class Breakers:
     def _seen(self, trunk: TrunkKey) -> _Known:
         return self._known.get(trunk) or self._tripped.get(trunk) or _NEW
 
-    def _learn(self, trunk: TrunkKey, found: _Known, *, here: bool = False) -> None:
+    def _learn(self, trunk: TrunkKey, found: _Known) -> None:
         """Remember the newest; what was read before a later change was made is of no use."""
         old = self._seen(trunk)
         if found.breaker.stamp <= old.breaker.stamp:
@@ -206,9 +203,10 @@ class Breakers:
             self._tripped[trunk] = found
         else:
             self._tripped.pop(trunk, None)
-        was, now = old.breaker, found.breaker
-        if was.state is not now.state or (now.state is BreakerState.OPEN and was.since != now.since):
-            self._told(trunk, now, here=here)
+
+    def _tell(self, trunk: TrunkKey, before: Breaker, after: Breaker) -> None:
+        if before.state is not after.state:
+            self._told(trunk, after)
 
     def _save(self, trunk: TrunkKey) -> None:
         """Put what was changed in memory, unless others are worse off: they know more. Raises `StoreError`."""

@@ -60,13 +60,12 @@ def make_breakers(settings: Settings, store: TrunkStateStore, bus: Bus, metrics:
         settings.breaker_probe_seconds,
     )
 
-    def told(trunk: TrunkKey, breaker: Breaker, *, here: bool) -> None:
+    def told(trunk: TrunkKey, breaker: Breaker) -> None:
         organization, trunk_id = trunk
         level = logging.WARNING if breaker.state is BreakerState.OPEN else logging.INFO
         extra = {"organization": organization, "trunk_id": trunk_id, "reason": breaker.why}
         log.log(level, f"breaker {breaker.state.value}", extra=extra)
-        if here:  # who changes it tells everybody
-            bus.publish("breaker", organization, {"trunk_id": trunk_id, **shown(breaker)})
+        bus.publish("breaker", organization, {"trunk_id": trunk_id, **shown(breaker)})
 
     breakers = Breakers(store, rules if settings.breaker == "on" else None, time.time, told)
     states = (BreakerState.OPEN, BreakerState.HALF_OPEN)

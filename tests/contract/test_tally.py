@@ -10,13 +10,12 @@ from fscontrol.calls.figures import SLICE_SECONDS, SLICES
 from fscontrol.calls.tally import Tally
 from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord
+from fscontrol.model.outbound import AttemptOutcome
 from fscontrol.model.trunk_figures import FigureKey, Sums
 from fscontrol.store.base import Store
-from tests.contract.test_store import Opener, keys, kind, open_one, redis_url, store
-from tests.unit.test_breakers import Away, Clock
-from tests.unit.test_figures import record
-
-__all__ = ["keys", "kind", "open_one", "redis_url", "store"]
+from tests.contract.stores import Opener
+from tests.contract.test_breakers import Away, Clock
+from tests.unit.test_figures import attempt, record
 
 
 @pytest.fixture
@@ -33,9 +32,6 @@ def attempts(tally: Tally, organization: str = "7", trunk: str = "t") -> int:
 
 
 def outbound() -> CallRecord:
-    from fscontrol.model.outbound import AttemptOutcome
-    from tests.unit.test_figures import attempt
-
     tried = (attempt("t", AttemptOutcome.CARRIER_FAILED, ringing_at=100.25),)
     return record(direction="outbound", answered_at=None, attempts=tried)
 
