@@ -6,6 +6,7 @@ The clock of the breakers is put forward where a pause has to pass.
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.bridge import API_KEY, Bridge
 from tests.call_backend import CallBackend
 from tests.call_carriers import CallCarrier, carriers
 from tests.contract.redis_server import redis_server
-from tests.journeys.test_commands import Serving
+from tests.journeys.test_commands import Serving, run
 from tests.journeys.test_outbound import FROM, NUMBER, TO, House, house, trunk_to
 from tests.switches import PASSWORD, StandInSwitch
 from tests.waiting import eventually, free_port
@@ -256,6 +257,12 @@ def test_two_control_planes_share_it_and_one_that_dies_while_it_probes(
         answered(here, place_elsewhere())
         eventually(lambda: row(here).get("is_cb_tripped"))
 
+        shown = run("trunks", "--json", cwd=tmp_path, **first.settings)
+        assert json.loads(shown.stdout)["items"][0]["breaker"]["state"] == "open"
+        assert "2 calls in a row failed" in run("trunks", cwd=tmp_path, **first.settings).stdout.replace(
+            "\n", " "
+        )
+
         # the other one probes, and is killed meanwhile
         stand_in.stand_in.carriers.answer_calls(carrier, CallAnswer(is_silent=True))
         probe = eventually(lambda: probing(here, place_elsewhere()))
@@ -266,6 +273,8 @@ def test_two_control_planes_share_it_and_one_that_dies_while_it_probes(
         record = eventually(lambda: asked(one := call(here)) == ["first"] and one)
         assert record
         assert (breaker_steps(record), record["call_sid"] != probe) == (["probe", "closed"], True)
+        door = {**first.settings, "FSCONTROL_HTTP": here.bridge.url.removeprefix("http://")}
+        assert run("trunks", "reset", "7", "first", cwd=tmp_path, **door).stdout == "it is closed\n"
 
 
 def knows_both_gateways(here: House) -> None:
