@@ -13,6 +13,7 @@ import time
 
 import gevent
 
+from fscontrol.alarming import make_alarming
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.controls import make_controls
 from fscontrol.calls.draining import Draining
@@ -104,6 +105,7 @@ class Application:
         self.metrics = Metrics()
         self.figures = InboundFigures(time.monotonic)
         self.bus = open_bus(settings)
+        self.alarming = make_alarming(self)
         self.happenings = Happenings(
             self.bus,
             self.registrations,
@@ -236,6 +238,7 @@ class Application:
         self.leases.start()
         self.outgoing.start()
         self.nodes.start()
+        self.alarming.start()
         self.media.drivers.require_default(self.settings.esl_timeout_seconds)
         _bind("FSCONTROL_HTTP", str(self.settings.http), self.http)
         addresses = {"http": str(self.settings.http), "call_socket": str(self.settings.call_socket)}
@@ -246,6 +249,7 @@ class Application:
         for node in (each for each in self.nodes if each.name in self.served):
             served.release(node)  # FreeSWITCH asks us something at each reload: while we answer
         self.http.stop()
+        self.alarming.stop()
         self.call_socket.stop()
         self.media.stop()  # the calls stay parked in FreeSWITCH
         gevent.killall(self._greenlets, timeout=1)

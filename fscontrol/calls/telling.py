@@ -1,4 +1,4 @@
-"""Whoever is told of calls, put together: the backend and organisations' webhooks, over one outbox."""
+"""Whoever is told of calls and alarms, put together: the backend and all webhooks, over one outbox."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fscontrol.backend import messages
+from fscontrol.backend.alarm_hook import AlarmHook, Hooks
 from fscontrol.backend.client import BackendClient
-from fscontrol.backend.outbox import Outbox
+from fscontrol.backend.outbox import Outbox, WebhookSender
 from fscontrol.backend.outside import Outside
 from fscontrol.backend.webhooks import Webhooks
 from fscontrol.calls.announcing import Announcer
@@ -25,17 +26,19 @@ class Telling:
     webhooks: Webhooks
     outbox: Outbox
     announcer: Announcer
+    alarm_hook: AlarmHook
 
 
 def make_telling(settings: Settings, store: Store, random_number: Callable[[], float]) -> Telling:
     """All of it, not started."""
     backend = make_backend(settings)
-    webhooks = Webhooks(store, Outside(allow_private=settings.allow_private_urls), time.time)
-    outbox = make_outbox(settings, store, backend, random_number, webhooks)
-    if backend is None:
-        return Telling(None, webhooks, outbox, Announcer(None, None, outbox.wake, webhooks.messages))
-    announcer = Announcer(messages.incoming, messages.status, outbox.wake, webhooks.messages)
-    return Telling(backend, webhooks, outbox, announcer)
+    outside = Outside(allow_private=settings.allow_private_urls)
+    webhooks = Webhooks(store, outside, time.time)
+    alarm_hook = AlarmHook(settings.alarm_webhook_url, settings.alarm_webhook_secret, outside, time.time)
+    outbox = make_outbox(settings, store, backend, random_number, Hooks(alarm_hook, webhooks))
+    incoming, status = (messages.incoming, messages.status) if backend else (None, None)
+    announcer = Announcer(incoming, status, outbox.wake, webhooks.messages)
+    return Telling(backend, webhooks, outbox, announcer, alarm_hook)
 
 
 def make_backend(settings: Settings) -> BackendClient | None:
@@ -57,7 +60,7 @@ def make_outbox(
     store: Store,
     backend: BackendClient | None,
     random_number: Callable[[], float],
-    webhooks: Webhooks | None = None,
+    webhooks: WebhookSender | None = None,
 ) -> Outbox:
     """The outbox to that backend and those webhooks."""
     return Outbox(

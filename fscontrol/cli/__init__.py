@@ -17,6 +17,7 @@ _COMMANDS = {
     "sync": "fscontrol.cli.remote",
     "gateways": "fscontrol.cli.gateways",
     "nodes": "fscontrol.cli.nodes",
+    "alarms": "fscontrol.cli.alarms",
     "calls": "fscontrol.cli.remote",
     "call": "fscontrol.cli.control",
     "originate": "fscontrol.cli.originate",

@@ -52,6 +52,7 @@ class Registrations:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._board: dict[str, dict[str, Registration]] = {}
+        self._looked_at: set[str] = set()
         self._changed = Flag()
 
     def of(self, node: str, gateway: str) -> Registration | None:
@@ -61,6 +62,10 @@ class Registrations:
     def board(self, node: str) -> Mapping[str, Registration]:
         """All that is known of a node, by gateway, as it stands now; not to be kept."""
         return self._board.get(node, {})
+
+    def is_whole(self, node: str) -> bool:
+        """Whether a node that can be seen was looked at: what is not on its board is not there."""
+        return node in self._looked_at
 
     def all(self) -> list[Registration]:
         """Everything known, by node and name."""
@@ -95,6 +100,7 @@ class Registrations:
             status.name: _unless_told(old.get(status.name), node, status, asked_at, now)
             for status in gateways
         }
+        self._looked_at.add(node)
         self._changed.set()
         return dict(new)
 
@@ -126,6 +132,7 @@ class Registrations:
     def lost(self, node: str) -> None:
         """The node cannot be seen: its gateways may be as before, or not."""
         now = self._clock()
+        self._looked_at.discard(node)
         for name, registration in self._board.get(node, {}).items():
             self._board[node][name] = after_loss(registration, now)
         self._changed.set()
