@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from fscontrol.model.alarm import AlarmKind, Trouble
 from fscontrol.model.gateway import GatewayKey
-from fscontrol.model.registration import GatewayState, Registration
+from fscontrol.model.registration import GatewayState, Registration, is_loss
 from fscontrol.sofia.behind import Behind
 
-_UNSEEN = frozenset({GatewayState.UNKNOWN})
+_NOT_DOWN = frozenset({GatewayState.REGED, GatewayState.UNKNOWN, GatewayState.UNREGISTER})
 _WRONG_CREDENTIALS = frozenset({401, 403, 407})
 Owner = Callable[[str], GatewayKey | None]
 """Whose a gateway is, by its name; None: not ours."""
@@ -40,17 +40,14 @@ def losses(registration: Registration, since: float) -> int:
     timeline = registration.timeline
     if not timeline or timeline[-1].at < since:
         return 0
-    return sum(
-        entry.at >= since and entry.before is GatewayState.REGED and entry.after not in _UNSEEN
-        for entry in timeline
-    )
+    return sum(entry.at >= since and is_loss(entry.before, entry.after) for entry in timeline)
 
 
 def is_down(registration: Registration) -> bool:
     """Whether calls cannot be expected to go over it; a registration on its way for the first time is not up yet."""
     if registration.state is GatewayState.NOREG:
         return registration.status == "DOWN"
-    return registration.state is not GatewayState.REGED and registration.state not in _UNSEEN
+    return registration.state not in _NOT_DOWN
 
 
 def gateway_troubles(
@@ -59,13 +56,13 @@ def gateway_troubles(
     """The troubles of the gateways of ours on a node; `now` as the board counts it."""
     for one in board:
         lost = losses(one, now - patience.flap_window)
-        is_flapping = lost >= patience.flaps and one.state not in _UNSEEN
+        is_flapping = lost >= patience.flaps and one.state is not GatewayState.UNKNOWN
         if not is_flapping and not is_down(one):
             continue
         whose = owner(one.gateway)
         if whose is None:
             continue
-        kind, detail = AlarmKind.GATEWAY_DOWN, one.detail or _silence(one)
+        kind, detail = AlarmKind.GATEWAY_DOWN, _words(one)
         if is_flapping:
             kind = AlarmKind.GATEWAY_FLAPPING
             detail = f"lost its registration {lost} times in {patience.flap_window:g} s"
@@ -84,7 +81,10 @@ def gateway_troubles(
         )
 
 
-def _silence(one: Registration) -> str:
+def _words(one: Registration) -> str:
+    """The carrier's answer. The 200 of a binding that is over says nothing of the present."""
+    if one.detail and one.sip_status != 200:
+        return one.detail
     return "pings are not answered" if one.state is GatewayState.NOREG else "no answer"
 
 
