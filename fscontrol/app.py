@@ -38,9 +38,9 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.following import follow
 from fscontrol.http.happenings import Happenings
 from fscontrol.http.server import HttpServer
+from fscontrol.measuring import each_of, measure
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
-from fscontrol.model.call import CallRecord
 from fscontrol.provisioning import trunk_rules
 from fscontrol.provisioning.address_rules import AddressRules
 from fscontrol.provisioning.api_keys import ApiKeys
@@ -119,8 +119,8 @@ class Application:
             self.telling.announcer,
             time.time,
             mask=settings.mask_numbers,
-            ended=self._call_ended,
-            changed=self.happenings.call_changed,
+            ended=each_of(self.metrics.call_ended, self.figures.call_ended),
+            changed=each_of(self.metrics.call_changed, self.happenings.call_changed),
             is_placed=lambda record: self.outgoing.orphans.is_placed(record),  # noqa: PLW0108  (made below)
         )
         self.controls = make_controls(
@@ -145,7 +145,7 @@ class Application:
         )
         self.ends = EndsOfCalls(self.book, self.store, self.limits, self.is_ours)
         self._greenlets: list[gevent.Greenlet[..., object]] = []
-        prewarm = prewarm_of(settings, self.backend)
+        prewarm = prewarm_of(settings, self.backend, self.metrics)
 
         def new_call_sid() -> str:
             return call_sid(time.time(), secrets.token_bytes(8))
@@ -158,8 +158,6 @@ class Application:
             new_call_sid=new_call_sid, random=rng.random,
         )  # fmt: skip
         self.taking_up = TakingUp(self.book, self.media, self.is_ours, self.outgoing.orphans.take_up)
-        self.metrics.watch("relay_streams", "Calls with a stream now", lambda: self.media.relay.streaming)
-        self.metrics.watch("calls_active", "Calls in progress", lambda: len(self.book.active))
         rules = MediaRules(
             settings.assistant_hosts,
             self.media.drivers.nodes_without,
@@ -213,6 +211,7 @@ class Application:
         self.http = HttpServer(settings.http.host, settings.http.port, http_app(self))
         for node in self.nodes:
             follow(self, node)
+        measure(self)
 
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
@@ -268,10 +267,6 @@ class Application:
             self.backend.close()
         self.store.close()
         log.info("stopped")
-
-    def _call_ended(self, record: CallRecord) -> None:
-        self.metrics.call_ended(record)
-        self.figures.call_ended(record)
 
     def is_ours(self, node: str) -> bool:
         """Whether this control plane steers the node."""

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 from fscontrol.backend import messages
 from fscontrol.backend.alarm_hook import AlarmHook, Hooks
-from fscontrol.backend.client import BackendClient
+from fscontrol.backend.client import BackendClient, PrewarmResult
 from fscontrol.backend.outbox import Outbox, WebhookSender
 from fscontrol.backend.outside import Outside
 from fscontrol.backend.webhooks import Webhooks
 from fscontrol.calls.announcing import Announcer
 from fscontrol.calls.inbound import Prewarm
+from fscontrol.model.call import CallRecord
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
+from fscontrol.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,21 @@ def make_backend(settings: Settings) -> BackendClient | None:
     return BackendClient(settings.backend_url, settings.backend_key, settings.backend_secret)
 
 
-def prewarm_of(settings: Settings, backend: BackendClient | None) -> Prewarm | None:
-    """How assistants are prepared; None without a backend."""
+def prewarm_of(settings: Settings, backend: BackendClient | None, metrics: Metrics) -> Prewarm | None:
+    """How assistants are prepared, and how long it takes is counted; None without a backend."""
     if backend is None:
         return None
-    return Prewarm(backend.prewarm, settings.prewarm_timeout_seconds, settings.prewarm_policy)
+
+    def ask(record: CallRecord, deadline: float) -> PrewarmResult:
+        began_at, result = time.monotonic(), "failed"
+        try:
+            answer = backend.prewarm(record, deadline)
+            result = "prewarmed" if answer.prewarmed else "declined"
+            return answer
+        finally:  # also when whoever asked does not wait any more
+            metrics.observe("prewarm_seconds", time.monotonic() - began_at, result)
+
+    return Prewarm(ask, settings.prewarm_timeout_seconds, settings.prewarm_policy)
 
 
 def make_outbox(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from gevent.event import Event as Flag
 
 from fscontrol.esl.event import Event
-from fscontrol.model.registration import GatewayState, Registration
+from fscontrol.model.registration import GatewayState, Registration, is_loss
 from fscontrol.sofia.status import GatewayStatus
 from fscontrol.sofia.timeline import Sighting, after, after_loss
 
@@ -53,7 +53,18 @@ class Registrations:
         self._clock = clock
         self._board: dict[str, dict[str, Registration]] = {}
         self._looked_at: set[str] = set()
+        self._losses: list[Callable[[str], None]] = []
         self._changed = Flag()
+
+    def on_loss(self, callback: Callable[[str], None]) -> None:
+        """Call with a node's name when a gateway there loses its registration."""
+        self._losses.append(callback)
+
+    def _heeded(self, before: Registration | None, now: Registration) -> Registration:
+        if before is not None and is_loss(before.state, now.state):
+            for callback in self._losses:
+                callback(now.node)
+        return now
 
     def of(self, node: str, gateway: str) -> Registration | None:
         """What is known of a gateway on a node, or None."""
@@ -79,8 +90,8 @@ class Registrations:
             case "sofia::gateway_delete":
                 board.pop(gateway, None)
             case "sofia::gateway_state":
-                seen = sighting_of_event(event, self._clock())
-                board[gateway] = after(board.get(gateway), node, gateway, seen)
+                before, seen = board.get(gateway), sighting_of_event(event, self._clock())
+                board[gateway] = self._heeded(before, after(before, node, gateway, seen))
         self._changed.set()
 
     def now(self) -> float:
@@ -97,7 +108,9 @@ class Registrations:
         old = self._board.get(node, {})
         now = self._clock()
         self._board[node] = new = {
-            status.name: _unless_told(old.get(status.name), node, status, asked_at, now)
+            status.name: self._heeded(
+                old.get(status.name), _unless_told(old.get(status.name), node, status, asked_at, now)
+            )
             for status in gateways
         }
         self._looked_at.add(node)
@@ -107,7 +120,8 @@ class Registrations:
     def take_status(self, node: str, status: GatewayStatus, asked_at: float = math.inf) -> Registration:
         """Follow what a node said of one gateway, as `take_snapshot` does; returns what is known of it now."""
         board = self._board.setdefault(node, {})
-        known = _unless_told(board.get(status.name), node, status, asked_at, self._clock())
+        before = board.get(status.name)
+        known = self._heeded(before, _unless_told(before, node, status, asked_at, self._clock()))
         board[status.name] = known
         self._changed.set()
         return known

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fscontrol"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"app", "doors", "following", "alarming"},
+    {"app", "doors", "following", "alarming", "measuring"},
     {"http", "web"},
     {"provisioning", "calls", "sofia", "media"},
     {"esl", "store", "backend"},
@@ -34,6 +34,7 @@ PURE = (
     "fscontrol.sofia.behind",
     "fscontrol.sofia.troubles",
     "fscontrol.telemetry.alarms",
+    "fscontrol.telemetry.families",
     "fscontrol.backend.alarm_messages",
     "fscontrol.sofia.replacing",
     "fscontrol.sofia.attempts",
