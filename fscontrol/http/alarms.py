@@ -6,7 +6,8 @@ from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
 
 from fscontrol.backend.alarm_messages import shown
-from fscontrol.http.answers import Seconds
+from fscontrol.http import body
+from fscontrol.http.answers import Page, Seconds
 from fscontrol.http.auth import sees
 from fscontrol.http.operation import operation
 from fscontrol.model.alarm import AlarmKind, Severity
@@ -30,10 +31,8 @@ class AlarmShown(BaseModel):
     trunk_id: str | None
 
 
-class AlarmList(BaseModel):
-    """What is raised now; bounded, so not in pages."""
-
-    items: list[AlarmShown]
+class AlarmPage(Page[AlarmShown]):
+    """What is raised now, oldest first."""
 
 
 def door(store: Store) -> Blueprint:
@@ -44,10 +43,15 @@ def door(store: Store) -> Blueprint:
     @operation(
         "The alarms raised now, oldest first",
         tag="operations",
-        answers={200: AlarmList},
+        query=body.PAGE,
+        answers={200: AlarmPage},
+        errors=(422,),
         about="Of all control planes on the store. A key of an organisation sees those of its gateways and pushes.",
     )
     def list_alarms() -> Response:
-        return jsonify({"items": [shown(alarm) for alarm in store.alarms() if sees(alarm.organization)]})
+        skip, limit = body.page(default=1000)
+        found = [shown(alarm) for alarm in store.alarms() if sees(alarm.organization)]
+        items = found[skip : skip + limit]
+        return jsonify({"items": items, "total": len(found), "skip": skip, "limit": limit})
 
     return routes
