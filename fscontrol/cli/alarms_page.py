@@ -11,8 +11,8 @@ Generated from `fscontrol/model/alarm.py` (`python -m fscontrol.cli.alarms_page 
 An alarm is raised once and is over once. It is told by one log line, by `GET /api/events` (event `alarm`), and by a
 POST to `FSCONTROL_ALARM_WEBHOOK_URL` if that is set; `GET /api/alarms` and `fscontrol alarms` show what is raised
 now. Raised alarms are in the store: a restart, or another control plane that takes over, raises none again. Of
-several control planes the one that steers a node judges its gateways, and one tells of each change: in its log and on
-its own `/api/events`.
+several control planes the one that steers a node judges its gateways, and one tells of each change: the log line is
+in its log.
 
 One trouble is one alarm. A lost node stands for its gateways (alarms of theirs from before stay until it is back),
 and more than 20 gateways of a node in trouble at once are one `gateways_down`, which no organisation's key sees. A

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
 from gevent import socket
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from fscontrol.cli import cli
 from fscontrol.model.access import Role
 from fscontrol.model.audit import HOUSE
 from fscontrol.simulator.carrier import CarrierBehaviour
+from fscontrol.telemetry.families import FAMILIES, PREFIX, WORDS
 from tests import bridge
 from tests.backends import Request, answer, raw, running_backend
 from tests.bridge import API_KEY, Bridge, registering, trunk
@@ -190,6 +193,38 @@ def test_what_is_raised_is_shown_to_those_it_concerns(story: Story) -> None:
     assert commands(story.house)[0] == "no alarms\n"
 
 
+def scraped(house: Bridge) -> dict[str, float]:
+    """Every series of `/metrics`; all of them are in the table."""
+    answered = requests.get(f"{house.url}/metrics", headers={"X-API-Key": API_KEY}, timeout=10)
+    families = list(text_string_to_metric_families(answered.text))
+    of_table = {PREFIX + family.name.removesuffix("_total") for family in FAMILIES}
+    assert {family.name for family in families} == of_table
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_what_happens_is_measured(story: Story) -> None:
+    story.house.switch.call(invite("+15551230001"))
+    seen = eventually(
+        lambda: seen if (seen := scraped(story.house))["fscontrol_calls_active[]"] == 0 else None
+    )
+    assert seen["fscontrol_gateways['REGED', 'fs1', 'under_1m']"] == 3
+    assert seen["fscontrol_node_connected['fs1']"] == seen["fscontrol_node_steered['fs1']"] == 1
+    assert seen["fscontrol_node_event_lag_seconds_count['fs1']"] > 0
+    assert seen["fscontrol_sync_outcomes_total['converged', 'fs1']"] > 0
+    assert seen["fscontrol_sync_pass_seconds_count['fs1']"] > 0
+    assert seen["fscontrol_plan_changes_sum['fs1']"] > 0
+    assert seen["fscontrol_sync_lag_seconds['fs1']"] == 0
+    assert seen["fscontrol_routing_seconds_count['accepted']"] == 1
+    assert sum(seen.get(f"fscontrol_prewarm_seconds_count['{word}']", 0) for word in WORDS["result"]) == 1
+    assert seen["fscontrol_store_up[]"] == 1
+    assert not any(name.startswith("fscontrol_alarms") for name in seen), "none is raised now"
+    assert "+1555" not in str(seen)
+
+
 def test_a_lost_node_is_one_alarm_and_none_for_its_gateways(story: Story) -> None:
     house, duty = story.house, story.duty
     trunks = [registering(f"t{n}", house.switch.carrier(CarrierBehaviour.ACCEPT)) for n in range(25)]
@@ -212,7 +247,9 @@ def test_a_refused_registration_on_a_real_freeswitch(tmp_path: Path) -> None:
     duty = Duty()
     with (
         running_backend(duty) as hook,
-        bridge.running("freeswitch", tmp_path, alarm_webhook_url=hook.url, **SOON) as running,
+        bridge.running(
+            "freeswitch", tmp_path, alarm_webhook_url=hook.url, **{**SOON, "alarm_debounce_seconds": 0.5}
+        ) as running,
     ):
         carrier = running.switch.carrier(CarrierBehaviour.CHALLENGE)
         name = pushed(running, 7, registering("t", carrier, password="wrong-password"))
