@@ -13,6 +13,7 @@ import time
 
 import gevent
 
+from fscontrol.alarming import make_alarming
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.controls import make_controls
 from fscontrol.calls.draining import Draining
@@ -36,18 +37,11 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.following import follow
 from fscontrol.http.happenings import Happenings
 from fscontrol.http.server import HttpServer
+from fscontrol.measuring import each_of, measure
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
-from fscontrol.model.call import CallRecord
-from fscontrol.provisioning import trunk_rules
-from fscontrol.provisioning.address_rules import AddressRules
-from fscontrol.provisioning.api_keys import ApiKeys
 from fscontrol.provisioning.elsewhere import Elsewhere
-from fscontrol.provisioning.media_rules import MediaRules
-from fscontrol.provisioning.numbers import Numbers
-from fscontrol.provisioning.organizations import Organizations
-from fscontrol.provisioning.trunks import Trunks
-from fscontrol.provisioning.webhook_rules import webhook_rules
+from fscontrol.provisioning.keeping import make_provisioning
 from fscontrol.settings import Settings
 from fscontrol.sofia import served
 from fscontrol.sofia.acl import CallerWall
@@ -103,6 +97,7 @@ class Application:
         self.metrics = Metrics()
         self.bus = open_bus(settings)
         self.watch = make_watch(settings, self.store, self.bus, self.metrics, self.limits.in_use)
+        self.alarming = make_alarming(self)
         self.happenings = Happenings(
             self.bus,
             self.registrations,
@@ -116,8 +111,8 @@ class Application:
             self.telling.announcer,
             time.time,
             mask=settings.mask_numbers,
-            ended=self._call_ended,
-            changed=self.happenings.call_changed,
+            ended=each_of(self.metrics.call_ended, self.watch.tally.call_ended),
+            changed=each_of(self.metrics.call_changed, self.happenings.call_changed),
             is_placed=lambda record: self.outgoing.orphans.is_placed(record),  # noqa: PLW0108  (made below)
         )
         self.controls = make_controls(
@@ -142,7 +137,7 @@ class Application:
         )
         self.ends = EndsOfCalls(self.book, self.store, self.limits, self.is_ours)
         self._greenlets: list[gevent.Greenlet[..., object]] = []
-        prewarm = prewarm_of(settings, self.backend)
+        prewarm = prewarm_of(settings, self.backend, self.metrics)
 
         def new_call_sid() -> str:
             return call_sid(time.time(), secrets.token_bytes(8))
@@ -155,32 +150,12 @@ class Application:
             new_call_sid=new_call_sid, random=rng.random,
         )  # fmt: skip
         self.taking_up = TakingUp(self.book, self.media, self.is_ours, self.outgoing.orphans.take_up)
-        self.metrics.watch("relay_streams", "Calls with a stream now", lambda: self.media.relay.streaming)
-        self.metrics.watch("calls_active", "Calls in progress", lambda: len(self.book.active))
-        rules = MediaRules(
-            settings.assistant_hosts,
-            self.media.drivers.nodes_without,
-            settings.media_driver,
-            has_stream_url=bool(settings.stream_url),
-            has_sip_uri=bool(settings.assistant_sip_uri),
-        )
         self.elsewhere = Elsewhere(self.store, self.name, self._organization_changed)
-        addresses = AddressRules.of(settings.gateway_networks)
-        webhooks = webhook_rules(allow_private=settings.allow_private_urls)
-        self.organizations = Organizations(
-            self.store,
-            self._organization_taken,
-            lambda found: [
-                *trunk_rules.problems(found),
-                *addresses.problems(found),
-                *rules.problems(found),
-                *webhooks(found),
-            ],
+        kept = make_provisioning(
+            settings, self.store, self._organization_taken, self.media.drivers.nodes_without
         )
-        at_once = settings.apply_edits == "at_once"
-        self.trunks = Trunks(self.organizations, self.store.fingerprint_key(), at_once=at_once)
-        self.numbers = Numbers(self.organizations, self.trunks)
-        self.keys = ApiKeys(self.store, note=self.store.put_audit)
+        self.organizations, self.trunks = kept.organizations, kept.trunks
+        self.numbers, self.keys = kept.numbers, kept.keys
         inbound = InboundCalls(
             self.ways,
             self.limits,
@@ -210,6 +185,7 @@ class Application:
         self.http = HttpServer(settings.http.host, settings.http.port, http_app(self))
         for node in self.nodes:
             follow(self, node)
+        measure(self)
 
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
@@ -236,6 +212,7 @@ class Application:
         self.watch.start()
         self.outgoing.start()
         self.nodes.start()
+        self.alarming.start()
         self.media.drivers.require_default(self.settings.esl_timeout_seconds)
         _bind("FSCONTROL_HTTP", str(self.settings.http), self.http)
         addresses = {"http": str(self.settings.http), "call_socket": str(self.settings.call_socket)}
@@ -246,6 +223,7 @@ class Application:
         for node in (each for each in self.nodes if each.name in self.served):
             served.release(node)  # FreeSWITCH asks us something at each reload: while we answer
         self.http.stop()
+        self.alarming.stop()
         self.call_socket.stop()
         self.media.stop()  # the calls stay parked in FreeSWITCH
         gevent.killall(self._greenlets, timeout=1)
@@ -265,10 +243,6 @@ class Application:
             self.backend.close()
         self.store.close()
         log.info("stopped")
-
-    def _call_ended(self, record: CallRecord) -> None:
-        self.metrics.call_ended(record)
-        self.watch.tally.call_ended(record)
 
     def is_ours(self, node: str) -> bool:
         """Whether this control plane steers the node."""

@@ -11,6 +11,7 @@ from flask import Flask
 
 from fscontrol.calls.ordering import Ordering
 from fscontrol.http import (
+    alarms,
     api_keys,
     audit,
     calls,
@@ -63,6 +64,7 @@ def http_app(house: Application) -> Flask:
         trunks.door(store, house.organizations, states),
         observe.door(store, house.book, house.nodes, house.metrics),
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
+        alarms.door(store),
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
         calls.door(Ordering(store, house.outgoing.calls)),

@@ -132,11 +132,15 @@ def _port_range(value: object) -> object:
     return (int(first), int(last))
 
 
-def _http_url(value: str) -> str:
+def _web_url(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError("must be an http:// or https:// URL")
-    return value.rstrip("/")
+    return value
+
+
+def _http_url(value: str) -> str:
+    return _web_url(value).rstrip("/")
 
 
 def _rate(value: str) -> str:
@@ -333,6 +337,53 @@ class Settings(BaseModel):
         gt=0,
         le=30 * 86_400,
         description="How long an undelivered message is tried again before it is a dead letter.",
+    )
+    alarm_webhook_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        "",
+        alias="FSCONTROL_ALARM_WEBHOOK_URL",
+        repr=False,  # its query may hold a key
+        description="Where alarms are told, raised and over; not on this machine or in a private network, unless"
+        " FSCONTROL_ALLOW_PRIVATE_URLS. Empty: they are in the log, at /api/alarms and /api/events.",
+    )
+    alarm_webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        alias="FSCONTROL_ALARM_WEBHOOK_SECRET",
+        description="Signs what is told there (X-Signature, as to the backend); empty: unsigned.",
+    )
+    alarm_debounce_seconds: float = Field(
+        30.0,
+        alias="FSCONTROL_ALARM_DEBOUNCE_SECONDS",
+        ge=0,
+        le=86_400,
+        description="How long a gateway or node is in trouble until an alarm is raised, or not until it is over.",
+    )
+    alarm_flaps: int = Field(
+        5,
+        alias="FSCONTROL_ALARM_FLAPS",
+        ge=2,
+        le=20,
+        description="A gateway that lost its registration so often within the next setting's time is flapping.",
+    )
+    alarm_flap_window_seconds: float = Field(
+        600.0,
+        alias="FSCONTROL_ALARM_FLAP_WINDOW_SECONDS",
+        gt=0,
+        le=86_400,
+        description="Time in which those losses are counted.",
+    )
+    alarm_sync_seconds: float = Field(
+        120.0,
+        alias="FSCONTROL_ALARM_SYNC_SECONDS",
+        ge=0,
+        le=86_400,
+        description="How long a node may be without what an organisation asked for before an alarm is raised.",
+    )
+    alarm_outbox_seconds: float = Field(
+        300.0,
+        alias="FSCONTROL_ALARM_OUTBOX_SECONDS",
+        gt=0,
+        le=30 * 86_400,
+        description="How long the oldest message to the backend or a webhook may wait before an alarm is raised.",
     )
     prewarm_timeout_seconds: float = Field(
         2.0,
@@ -686,11 +737,11 @@ class Settings(BaseModel):
         """Every secret in the settings, as text: what no log may show."""
         for secret in (
             self.api_key, self.esl_password, self.xml_curl_password, self.backend_key, self.backend_secret,
-            self.stream_key, self.jwt_secret,
+            self.stream_key, self.jwt_secret, self.alarm_webhook_secret,
         ):  # fmt: skip
             yield secret.get_secret_value()
         yield from (key.strip() for key in self.secret_key.get_secret_value().split(","))
-        for url in (self.store_url, self.backend_url, self.xml_curl_url):
+        for url in (self.store_url, self.backend_url, self.xml_curl_url, self.alarm_webhook_url):
             yield unquote(urlsplit(url).password or "")
 
     @property

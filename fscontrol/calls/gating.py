@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from fscontrol.calls.breaker import Breaker, BreakerRules, BreakerState
@@ -68,12 +67,8 @@ def make_breakers(settings: Settings, store: TrunkStateStore, bus: Bus, metrics:
         bus.publish("breaker", organization, {"trunk_id": trunk_id, **shown(breaker)})
 
     breakers = Breakers(store, rules if settings.breaker == "on" else None, time.time, told)
-    states = (BreakerState.OPEN, BreakerState.HALF_OPEN)
-    values = {state.value: partial(breakers.count, state) for state in states}
-    # Every control plane shows the same, so they are not to be added up.
-    metrics.watch_each(
-        "breakers", "Trunks whose breaker is not closed, of all control planes", "state", values
-    )
+    not_closed = (BreakerState.OPEN, BreakerState.HALF_OPEN)
+    metrics.read(lambda: [("breakers", (state.value,), breakers.count(state)) for state in not_closed])
     return breakers
 
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "gateways": "fscontrol.cli.gateways",
     "trunks": "fscontrol.cli.trunks",
     "nodes": "fscontrol.cli.nodes",
+    "alarms": "fscontrol.cli.alarms",
     "calls": "fscontrol.cli.remote",
     "call": "fscontrol.cli.control",
     "originate": "fscontrol.cli.originate",

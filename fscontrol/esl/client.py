@@ -49,6 +49,8 @@ class NodeClient:
         self.since = clock()
         self.reconnects = 0
         self.lost_at: float | None = None
+        self.observe_lag: Callable[[float], None] = lambda _seconds: None
+        self._dropped_before = 0
         self._password = password
         self._timeout = timeout
         self._random = random
@@ -84,6 +86,16 @@ class NodeClient:
             link.close("stopping")
         if self._greenlet is not None:
             self._greenlet.join(timeout=2 * self._timeout)
+
+    @property
+    def events_dropped(self) -> int:
+        """Events that were lost since the process began, for they came faster than they were handled."""
+        return self._dropped_before + sum(link.events_dropped for link in self._links)
+
+    @property
+    def events_waiting(self) -> int:
+        """Events that came and were not handled yet."""
+        return sum(link.events_waiting for link in self._links)
 
     @property
     def path(self) -> tuple[str, str]:
@@ -130,6 +142,7 @@ class NodeClient:
             links.append(self._open())
             links.append(self._open())
             events, _commands = self._links = links
+            events.observe_lag = lambda seconds: self.observe_lag(seconds)  # noqa: PLW0108  (it may be set later)
             for name, handler in self._handlers:
                 events.register_handle(name, handler)
             events.request(commands.subscribe(self._wanted()))
@@ -144,6 +157,7 @@ class NodeClient:
         finally:
             for link in links:
                 link.stop()
+            self._dropped_before, self._links = self.events_dropped, []
 
     def _open(self) -> Link:
         link = Link(self.address.host, self.address.port, self._password, self._timeout)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import cast
@@ -49,9 +50,11 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
         self._reader = FrameReader()
         self._waiters: deque[AsyncResult[Event]] = deque()
         self._write_lock = RLock()
-        self._events: Queue[Event | None] = Queue(maxsize=MAX_QUEUED_EVENTS)
+        self._events: Queue[tuple[float, Event] | None] = Queue(maxsize=MAX_QUEUED_EVENTS)
         self._closed: AsyncResult[str] = AsyncResult()
         self.events_dropped = 0
+        self.observe_lag: Callable[[float], None] = lambda _seconds: None
+        """Told for each event how long it waited for its handlers."""
 
     def connect(self) -> None:
         """Open the connection and authenticate, all within the link's timeout."""
@@ -104,6 +107,11 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
             raise NodeUnreachable(f"lost {self.host}:{self.port}: {error}") from None
 
     send = request
+
+    @property
+    def events_waiting(self) -> int:
+        """Events that came and were not handled yet."""
+        return self._events.qsize()
 
     def wait_closed(self, timeout: float | None = None) -> str | None:
         """Wait until the connection is closed and return why; None when it is still open after `timeout`."""
@@ -175,16 +183,18 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
 
     def _queue_event(self, event: Event) -> None:
         try:
-            self._events.put_nowait(event)
+            self._events.put_nowait((time.monotonic(), event))
         except Full:
             self.events_dropped += 1
 
     def process_events(self) -> None:
         """The handling greenlet: events in order to their handlers; a handler that fails does not stop the others."""
         while self._run or not self._events.empty():
-            event = self._events.get()
-            if event is None:
+            queued = self._events.get()
+            if queued is None:
                 continue
+            came_at, event = queued
+            self.observe_lag(time.monotonic() - came_at)
             for handler in tuple(self.event_handlers.get(event.name, ())):
                 try:
                     handler(event)

@@ -6,6 +6,8 @@ from fscontrol.model.trunk import FrozenModel
 
 BACKEND = ""
 """The destination that is the backend."""
+ALARMS = "alarms"
+"""The destination that is the operator's own webhook, told of alarms."""
 _WEBHOOK = "webhook:"
 _OF_WEBHOOKS = "/webhook"
 
@@ -23,6 +25,11 @@ def organization_of(destination: str) -> str:
 def webhook_key(call_sid: str) -> str:
     """The key of a call's messages to its organisation's webhook: the backend's go on while these wait."""
     return call_sid + _OF_WEBHOOKS
+
+
+def alarm_key(alarm_id: str) -> str:
+    """The key of the messages about an alarm: its end goes after its beginning. Bounded with webhooks' messages."""
+    return f"alarm:{alarm_id}{_OF_WEBHOOKS}"
 
 
 def call_sid_of(key: str) -> str:

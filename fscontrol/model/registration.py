@@ -50,6 +50,14 @@ def is_refusal(sip_status: int | None) -> bool:
     return 300 <= sip_status <= 499 or 600 <= sip_status <= 699 or sip_status == ENDLESS_CHALLENGE
 
 
+_NO_LOSS = frozenset({GatewayState.REGED, GatewayState.UNKNOWN, GatewayState.UNREGISTER, GatewayState.NOREG})
+
+
+def is_loss(before: GatewayState | None, after: GatewayState) -> bool:
+    """Whether a registration was lost there: not with its node out of sight, and not because we end it."""
+    return before is GatewayState.REGED and after not in _NO_LOSS
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One change of the state shown. `at` is seconds since the epoch; `before` is None at first sight."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fscontrol.errors import FscontrolError
 from fscontrol.esl.lease import Leases
@@ -93,6 +93,11 @@ class Reconciler:
             fleet.on_change(self._order_everything)
             for worker in self._workers:
                 worker.follow(other for other in nodes if other is not worker.client)
+
+    @property
+    def workers(self) -> Sequence[NodeWorker]:
+        """One for each node, in the order of the settings."""
+        return self._workers
 
     def on_applied(self, callback: Callable[[str], None]) -> None:
         """Call with an organisation's key when a node has a generation of it whole."""

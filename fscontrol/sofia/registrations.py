@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from gevent.event import Event as Flag
 
 from fscontrol.esl.event import Event
-from fscontrol.model.registration import GatewayState, Registration
+from fscontrol.model.registration import GatewayState, Registration, is_loss
 from fscontrol.sofia.status import GatewayStatus
 from fscontrol.sofia.timeline import Sighting, after, after_loss
 
@@ -52,7 +52,19 @@ class Registrations:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._board: dict[str, dict[str, Registration]] = {}
+        self._looked_at: set[str] = set()
+        self._losses: list[Callable[[str], None]] = []
         self._changed = Flag()
+
+    def on_loss(self, callback: Callable[[str], None]) -> None:
+        """Call with a node's name when a gateway there loses its registration."""
+        self._losses.append(callback)
+
+    def _heeded(self, before: Registration | None, now: Registration) -> Registration:
+        if before is not None and is_loss(before.state, now.state):
+            for callback in self._losses:
+                callback(now.node)
+        return now
 
     def of(self, node: str, gateway: str) -> Registration | None:
         """What is known of a gateway on a node, or None."""
@@ -61,6 +73,10 @@ class Registrations:
     def board(self, node: str) -> Mapping[str, Registration]:
         """All that is known of a node, by gateway, as it stands now; not to be kept."""
         return self._board.get(node, {})
+
+    def is_whole(self, node: str) -> bool:
+        """Whether a node that can be seen was looked at: what is not on its board is not there."""
+        return node in self._looked_at
 
     def all(self) -> list[Registration]:
         """Everything known, by node and name."""
@@ -74,8 +90,8 @@ class Registrations:
             case "sofia::gateway_delete":
                 board.pop(gateway, None)
             case "sofia::gateway_state":
-                seen = sighting_of_event(event, self._clock())
-                board[gateway] = after(board.get(gateway), node, gateway, seen)
+                before, seen = board.get(gateway), sighting_of_event(event, self._clock())
+                board[gateway] = self._heeded(before, after(before, node, gateway, seen))
         self._changed.set()
 
     def now(self) -> float:
@@ -92,16 +108,20 @@ class Registrations:
         old = self._board.get(node, {})
         now = self._clock()
         self._board[node] = new = {
-            status.name: _unless_told(old.get(status.name), node, status, asked_at, now)
+            status.name: self._heeded(
+                old.get(status.name), _unless_told(old.get(status.name), node, status, asked_at, now)
+            )
             for status in gateways
         }
+        self._looked_at.add(node)
         self._changed.set()
         return dict(new)
 
     def take_status(self, node: str, status: GatewayStatus, asked_at: float = math.inf) -> Registration:
         """Follow what a node said of one gateway, as `take_snapshot` does; returns what is known of it now."""
         board = self._board.setdefault(node, {})
-        known = _unless_told(board.get(status.name), node, status, asked_at, self._clock())
+        before = board.get(status.name)
+        known = self._heeded(before, _unless_told(before, node, status, asked_at, self._clock()))
         board[status.name] = known
         self._changed.set()
         return known
@@ -126,6 +146,7 @@ class Registrations:
     def lost(self, node: str) -> None:
         """The node cannot be seen: its gateways may be as before, or not."""
         now = self._clock()
+        self._looked_at.discard(node)
         for name, registration in self._board.get(node, {}).items():
             self._board[node][name] = after_loss(registration, now)
         self._changed.set()

@@ -21,6 +21,7 @@ from fscontrol.esl.lease import NodeLease
 from fscontrol.model.organization import Organization
 from fscontrol.model.registration import GatewayState
 from fscontrol.sofia.apply import NodeApplier
+from fscontrol.sofia.behind import BehindList
 from fscontrol.sofia.holder import told_by_holder
 from fscontrol.sofia.outcome import PassOutcome, Status, going_on, unreachable
 from fscontrol.sofia.plan import Plan
@@ -51,6 +52,8 @@ class NodeWorker:
         tell_applied: Callable[[str], None],
     ) -> None:
         self.client = client
+        self.behind = BehindList()
+        self.observe: Callable[[float, dict[str, PassOutcome]], None] = lambda _seconds, _outcomes: None
         self._lease = lease
         self._applier = applier
         self._store = store
@@ -138,6 +141,7 @@ class NodeWorker:
     def _taken(self) -> None:
         """The node is ours now: whoever had it before may have stopped anywhere."""
         self._applier.forget()
+        self.behind.forget()
         self.order_everything()
 
     def _gateway_changed(self, event: Event) -> None:
@@ -186,7 +190,10 @@ class NodeWorker:
         try:
             serial = self._serial
             keys, pushed = self._take_orders()
-            self._settle(serial, self._pass(keys, pushed), pushed)
+            began_at = time.monotonic()
+            outcomes = self._pass(keys, pushed)
+            self.observe(time.monotonic() - began_at, outcomes)
+            self._settle(serial, outcomes, pushed)
         except LeaseLost as error:
             log.warning("pass broken off", extra={"node": self.client.name, "reason": str(error)})
         except StoreError as error:
@@ -241,10 +248,12 @@ class NodeWorker:
             self._note_result(key, outcome)
         while len(self._served) > _MOST_OUTCOMES:
             self._served.pop(next(iter(self._served)))
+        self.behind.is_whole = True
         self._progress.set()
 
     def _note_result(self, key: str, outcome: PassOutcome) -> None:
         known = {result.node: result for result in self._store.node_results(key)}.get(outcome.node)
+        self.behind.note(key, outcome, known.applied_generation if known else None, time.monotonic())
         if outcome.generation == NO_GENERATION and known is None:
             return
         generation = known.generation if known and outcome.generation == NO_GENERATION else outcome.generation

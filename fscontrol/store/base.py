@@ -16,6 +16,7 @@ from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import BACKEND, OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
+from fscontrol.store.alarms import AlarmStore
 from fscontrol.store.key_store import KeyStore
 from fscontrol.store.placements import PlacementStore
 from fscontrol.store.rows import NodeResultRow, Row
@@ -94,7 +95,7 @@ class OutboxDepth(BaseModel):
     dropped: int = 0
 
 
-class Store(KeyStore, PlacementStore, TrunkStateStore, Protocol):
+class Store(KeyStore, PlacementStore, TrunkStateStore, AlarmStore, Protocol):
     """One store for the process. Methods may switch greenlets, never block the hub, and raise `StoreError`."""
 
     def fingerprint_key(self) -> bytes:

@@ -18,6 +18,7 @@ from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import AUDIT_DAYS_KEPT, AUDIT_KEPT, DAYS_KEPT, DEAD_LETTERS_KEPT, Assignment
+from fscontrol.store.redis_alarms import RedisAlarms
 from fscontrol.store.redis_audit import RedisAudit
 from fscontrol.store.redis_backup import RedisBackup
 from fscontrol.store.redis_keys import RedisKeys
@@ -33,7 +34,7 @@ _MOST_TRIMMED = 1_000
 _MOST_CONNECTIONS = 64
 
 
-class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisBackup):
+class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisAlarms, RedisBackup):
     """`Store` on a Redis server. `timeout` (seconds) bounds every command.
 
     `unfinished`: open it also when a restore was cut off, to restore again.

@@ -30,7 +30,7 @@ _RESENT_AT_ONCE = 500
 
 # Every script: ARGV[1] is the prefix. `of` is the hash of one key's waiting messages: sequence to document; `due` the
 # hash beside it: sequence to the moment it is due.
-_COMMON = """
+ADDING = """
 local prefix = ARGV[1]
 local waiting, dead, letters = prefix .. ':waiting', prefix .. ':dead', prefix .. ':letters'
 local function turns(destination)
@@ -68,11 +68,11 @@ end
 local function add_at(i) add(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]) end
 """
 # ARGV: then six values for each message.
-_ADD = f"""{_COMMON}
+_ADD = f"""{ADDING}
 for i = 2, #ARGV, 6 do add_at(i) end
 """
 # ARGV: now. A destination for which nothing waits any more is forgotten.
-_DESTINATIONS_DUE = f"""{_COMMON}
+_DESTINATIONS_DUE = f"""{ADDING}
 local found = {{}}
 for _, destination in ipairs(redis.call('SMEMBERS', prefix .. ':destinations')) do
     if redis.call('EXISTS', turns(destination)) == 0 then
@@ -84,7 +84,7 @@ end
 return found
 """
 # ARGV: now, limit, the moment the lease ends, destination.
-_CLAIM = f"""{_COMMON}
+_CLAIM = f"""{ADDING}
 local claimed = {{}}
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', turns(ARGV[5]), '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
     local first = head(key)
@@ -96,18 +96,18 @@ end
 return claimed
 """
 # ARGV: key, sequence, destination.
-_DELIVERED = f"""{_COMMON}
+_DELIVERED = f"""{ADDING}
 if forget(ARGV[2], ARGV[3]) == 1 then next_turn(ARGV[2], ARGV[4]) end
 """
 # ARGV: key, sequence, due_at, document, destination.
-_FAILED = f"""{_COMMON}
+_FAILED = f"""{ADDING}
 if redis.call('HEXISTS', of(ARGV[2]), ARGV[3]) == 0 then return end
 redis.call('HSET', of(ARGV[2]), ARGV[3], ARGV[5])
 redis.call('HSET', due(ARGV[2]), ARGV[3], ARGV[4])
 next_turn(ARGV[2], ARGV[6])
 """
 # ARGV: key, sequence, document, how many dead letters are kept of its kind, destination. Returns how many were dropped.
-_DEAD = f"""{_COMMON}
+_DEAD = f"""{ADDING}
 if forget(ARGV[2], ARGV[3]) == 0 then return 0 end
 next_turn(ARGV[2], ARGV[6])
 local name = ARGV[2] .. '\\31' .. ARGV[3]
@@ -130,7 +130,7 @@ if #old > 0 then redis.call('INCRBY', prefix .. ':dropped', #old) end
 return #old
 """
 # ARGV: then six values for each message, as in _ADD. Returns how many were still dead.
-_RESEND = f"""{_COMMON}
+_RESEND = f"""{ADDING}
 local resent = 0
 for i = 2, #ARGV, 6 do
     local name = ARGV[i] .. '\\31' .. ARGV[i + 1]
@@ -167,7 +167,7 @@ class RedisOutbox(ABC):
     def _queue_messages(self, pipe: redis.client.Pipeline, messages: Sequence[OutboxMessage]) -> None:
         """Add messages within the transaction of `pipe`; one that waits or is dead already is left as it is."""
         if messages:
-            pipe.eval(_ADD, 0, self._key("outbox"), *(value for m in messages for value in _as_arguments(m)))
+            pipe.eval(_ADD, 0, self._key("outbox"), *(value for m in messages for value in as_arguments(m)))
 
     def destinations_due(self, now: float) -> list[str]:
         """See `Store`."""
@@ -214,7 +214,7 @@ class RedisOutbox(ABC):
         for start in range(0, len(names), _RESENT_AT_ONCE):
             letters = self._letters(names[start : start + _RESENT_AT_ONCE])
             again = [given_another_chance(letter) for letter in letters]
-            resent += int(self._run(_RESEND, *(value for m in again for value in _as_arguments(m))))
+            resent += int(self._run(_RESEND, *(value for m in again for value in as_arguments(m))))
         return resent
 
     def outbox_depth(self) -> OutboxDepth:
@@ -247,6 +247,7 @@ class RedisOutbox(ABC):
         ]
 
 
-def _as_arguments(message: OutboxMessage) -> tuple[str, str, str, str, str, str]:
+def as_arguments(message: OutboxMessage) -> tuple[str, str, str, str, str, str]:
+    """What `add_at` of a script takes of a message."""
     moments = repr(message.created_at), repr(due_at(message))
     return (message.key, str(message.sequence), *moments, message.destination, message.model_dump_json())

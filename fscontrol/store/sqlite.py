@@ -23,6 +23,7 @@ from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import AUDIT_DAYS_KEPT, AUDIT_KEPT, DAYS_KEPT, DEAD_LETTERS_KEPT, Assignment
 from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
+from fscontrol.store.sqlite_alarms import SqliteAlarms
 from fscontrol.store.sqlite_audit import SqliteAudit
 from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_organization
 from fscontrol.store.sqlite_keys import SqliteKeys
@@ -49,6 +50,7 @@ class SqliteStore(
     SqliteKeys,
     SqlitePlacements,
     SqliteTrunks,
+    SqliteAlarms,
 ):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 

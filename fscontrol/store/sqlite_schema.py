@@ -13,6 +13,7 @@ from collections.abc import Callable
 from fscontrol.errors import ConfigurationError
 from fscontrol.store.base import SCHEMA_VERSION
 from fscontrol.store.secrets import Vault, require_one_that_opens
+from fscontrol.store.sqlite_alarms import SCHEMA as ALARMS_SCHEMA
 from fscontrol.store.sqlite_audit import SCHEMA as AUDIT_SCHEMA
 from fscontrol.store.sqlite_keys import SCHEMA as KEYS_SCHEMA
 from fscontrol.store.sqlite_leases import SCHEMA as LEASES_SCHEMA
@@ -74,6 +75,7 @@ def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
             + AUDIT_SCHEMA
             + PLACEMENTS_SCHEMA
             + TRUNKS_SCHEMA
+            + ALARMS_SCHEMA
         ).split(";"),
     ):
         db.execute(statement)

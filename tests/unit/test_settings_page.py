@@ -4,6 +4,8 @@ from pathlib import Path
 
 from fscontrol.cli.settings_page import settings_page
 
+DOCS = Path(__file__).parents[2] / "docs"
+
 
 def test_the_page_is_generated_from_the_settings() -> None:
-    assert (Path(__file__).parents[2] / "docs" / "settings.md").read_text() == settings_page()
+    assert (DOCS / "settings.md").read_text() == settings_page()
