@@ -1,4 +1,4 @@
-"""What README.md says of the trunk API, run as it is written."""
+"""What docs/trunks.md says of the trunk API, run as it is written."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from tests import bridge
 from tests.bridge import API_KEY
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "trunks.md"
 
 
 def block(holding: str) -> str:
-    """The code block of the README that holds this text."""
-    blocks: list[str] = re.findall(r"^```\n(.*?)^```", README.read_text(), re.M | re.S)
+    """The code block of the page that holds this text."""
+    blocks: list[str] = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.M | re.S)
     return next(text for text in blocks if holding in text)
 
 
