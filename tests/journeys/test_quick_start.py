@@ -68,7 +68,7 @@ def say(shell: subprocess.Popen[str], commands: str) -> str:
     stdin, stdout = cast("IO[str]", shell.stdin), cast("IO[str]", shell.stdout)
     stdin.write(f"{commands}\necho '{DONE}'\n")
     stdin.flush()
-    said = []
+    said: list[str] = []
     for line in stdout:
         if line.strip() == DONE:
             return "".join(said)
@@ -94,10 +94,13 @@ def test_every_command_of_the_part_by_hand(tmp_path: Path) -> None:
     }
     ports = {"127.0.0.1:5060": f"127.0.0.1:{sip}", "5070": str(phone), "8765": str(assistant)}
     blocks = []
-    for block in steps():
+    for step in steps():
+        block = step
         for written, used in ports.items():
             block = block.replace(written, used)
-        blocks.append(block.replace("fscontrol assistant-echo", f"fscontrol assistant-echo --port {assistant}"))
+        blocks.append(
+            block.replace("fscontrol assistant-echo", f"fscontrol assistant-echo --port {assistant}")
+        )
     settings, freeswitch, servers, doctor, push, call, look = blocks
     with a_shell(tmp_path, environment) as shell:
         say(shell, settings + freeswitch + servers)
