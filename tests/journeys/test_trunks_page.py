@@ -1,4 +1,4 @@
-"""What README.md says of the trunk API, run as it is written."""
+"""What docs/trunks.md says of the trunk API, run as it is written."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import pytest
 from tests import bridge
 from tests.bridge import API_KEY
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "trunks.md"
 
 
 def block(holding: str) -> str:
-    """The code block of the README that holds this text."""
-    blocks: list[str] = re.findall(r"^```\n(.*?)^```", README.read_text(), re.M | re.S)
+    """The code block of the page that holds this text."""
+    blocks: list[str] = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.M | re.S)
     return next(text for text in blocks if holding in text)
 
 
@@ -27,6 +29,7 @@ def test_the_lines_work_as_written(tmp_path: Path) -> None:
     with bridge.running("stand-in", tmp_path) as running:
         lines = "\n".join(block(text) for text in ("api/sync-organization", "API=http"))
         assert "http://127.0.0.1:8080" in lines
+        assert block("api/sync-organization") in README.read_text(), "the tour's first push is this one"
         done = subprocess.run(
             ["bash", "-e", "-c", lines.replace("http://127.0.0.1:8080", running.url)],
             env={**os.environ, "SIP_BRIDGE_API_KEY": API_KEY},
