@@ -253,24 +253,22 @@ def test_two_control_planes_share_it_and_one_that_dies_while_it_probes(
 
         knows_both_gateways(here)
         # one failure here and one there
-        assert asked(call(here)) == ["first", "second"]
-        answered(here, place_elsewhere())
+        assert asked(hang_up(here, here.place())) == ["first", "second"]
+        hang_up(here, place_elsewhere())
         eventually(lambda: row(here).get("is_cb_tripped"))
 
         shown = run("trunks", "--json", cwd=tmp_path, **first.settings)
         assert json.loads(shown.stdout)["items"][0]["breaker"]["state"] == "open"
-        assert "2 calls in a row failed" in run("trunks", cwd=tmp_path, **first.settings).stdout.replace(
-            "\n", " "
-        )
+        assert "open," in run("trunks", cwd=tmp_path, **first.settings).stdout
 
         # the other one probes, and is killed meanwhile
         stand_in.stand_in.carriers.answer_calls(carrier, CallAnswer(is_silent=True))
         probe = eventually(lambda: probing(here, place_elsewhere()))
         first.kill()
         eventually(lambda: row(here)["breaker"]["state"] == "half_open")
-        assert asked(call(here)) == ["second"]
+        assert asked(hang_up(here, here.place())) == ["second"]
         stand_in.stand_in.carriers.answer_calls(carrier, CallAnswer(200, rings=True))
-        record = eventually(lambda: asked(one := call(here)) == ["first"] and one)
+        record = eventually(lambda: asked(one := hang_up(here, here.place())) == ["first"] and one)
         assert record
         assert (breaker_steps(record), record["call_sid"] != probe) == (["probe", "closed"], True)
         door = {**first.settings, "FSCONTROL_HTTP": here.bridge.url.removeprefix("http://")}
@@ -281,10 +279,17 @@ def knows_both_gateways(here: House) -> None:
     eventually(lambda: [one["state"] for one in here.bridge.gateways().values()] == ["REGED"] * 2)
 
 
+def hang_up(here: House, call_sid: str) -> dict[str, Any]:
+    """Its record as it is answered; who writes its end when control planes come and go is told elsewhere."""
+    record = here.reaches(call_sid, "in-progress")
+    here.bridge.ask("POST", f"/api/calls/{call_sid}/terminate")
+    return record
+
+
 def probing(here: House, call_sid: str) -> str:
     """The call, if it is the probe; a call that is not leaves by the second trunk."""
     record = eventually(lambda: (found := here.record(call_sid))["attempts"] and found)
     if "probe" in breaker_steps(record):
         return call_sid
-    answered(here, call_sid)
+    hang_up(here, call_sid)
     return ""
