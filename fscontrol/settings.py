@@ -430,6 +430,20 @@ class Settings(BaseModel):
         le=300,
         description="How long a carrier may take to say that it rings before the next trunk is tried.",
     )
+    outbound_queue_seconds: float = Field(
+        0,
+        alias="FSCONTROL_OUTBOUND_QUEUE_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long an outbound call may wait when all its trunks are at their limits; 0: it fails at once.",
+    )
+    outbound_queue_length: int = Field(
+        1000,
+        alias="FSCONTROL_OUTBOUND_QUEUE_LENGTH",
+        ge=1,
+        le=100_000,
+        description="How many outbound calls may wait at once; what comes beyond fails with `queue_full`.",
+    )
     secret_key: SecretStr = Field(
         SecretStr(""),
         alias="FSCONTROL_SECRET_KEY",

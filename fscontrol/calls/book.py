@@ -18,7 +18,7 @@ from fscontrol.calls.announcing import Announcer, Tell
 from fscontrol.calls.caller_rtp import hangup_facts
 from fscontrol.calls.channel_state import channel_uuids
 from fscontrol.calls.endings import epoch_seconds, status_of_ending
-from fscontrol.calls.limits import Limits
+from fscontrol.calls.limits import Places
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
 from fscontrol.errors import NotFound, StoreError
@@ -45,7 +45,7 @@ class CallBook:
     def __init__(
         self,
         store: Store,
-        limits: Limits,
+        limits: Places,
         announcer: Announcer | None,
         clock: Callable[[], float],
         *,
@@ -70,7 +70,8 @@ class CallBook:
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
-        """Begin retrying what the store did not take."""
+        """Begin retrying what the store did not take, and keeping places true."""
+        self._limits.start()
         self._greenlet = spawn("write call records", self._run)
 
     def stop(self) -> None:
@@ -78,6 +79,7 @@ class CallBook:
         if self._greenlet is not None:
             self._greenlet.kill(timeout=2)
         self._write_waiting()
+        self._limits.stop()
 
     @property
     def active(self) -> list[CallRecord]:

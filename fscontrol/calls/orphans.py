@@ -80,9 +80,7 @@ class Orphans:
             return False
         if record.placed_by == self._name:
             return self._is_placing(record.call_sid)
-        if is_dead_neighbour(record.placed_by):
-            return False
-        return self._store.lease(_lease(record.placed_by)) is not None
+        return lives(self._store, record.placed_by)
 
     def follow(self, node: NodeClient) -> None:
         """Take the events of a node that concern them."""
@@ -184,6 +182,11 @@ class Orphans:
                 self._found(node)
         except StoreError as error:
             log.warning("calls are not looked after", extra={"node": node.name, "reason": str(error)})
+
+
+def lives(store: Store, name: str) -> bool:
+    """Whether the control plane of that name does, by the lease it keeps. Raises `StoreError`."""
+    return not is_dead_neighbour(name) and store.lease(_lease(name)) is not None
 
 
 def _lease(name: str) -> str:

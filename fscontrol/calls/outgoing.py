@@ -14,11 +14,12 @@ from fscontrol.calls.dialling import DialRules
 from fscontrol.calls.draining import Draining
 from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Legs
-from fscontrol.calls.limits import Limits
+from fscontrol.calls.limits import Places
 from fscontrol.calls.orphans import Orphans
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.calls.permissions import Gate
 from fscontrol.calls.trying import Trying
+from fscontrol.calls.waiting import PlaceQueue
 from fscontrol.calls.ways_out import WaysOut
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.nodes import Nodes
@@ -55,7 +56,7 @@ def make_outgoing(
     store: Store,
     book: CallBook,
     nodes: Nodes,
-    limits: Limits,
+    limits: Places,
     draining: Draining,
     registration: Callable[[str, str], Registration | None],
     gate: Gate,
@@ -83,6 +84,7 @@ def make_outgoing(
         WaysOut(store, open_nodes, registration, random).of,
         store.organization,
         limits,
+        PlaceQueue(limits, settings.outbound_queue_seconds, settings.outbound_queue_length),
         gate,
         prewarm,
         new_call_sid=new_call_sid,

@@ -23,9 +23,11 @@ from fscontrol.store.redis_backup import RedisBackup
 from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_placements import RedisPlacements
+from fscontrol.store.redis_places import RedisPlaces
 from fscontrol.store.redis_schema import migrate
 from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
+from fscontrol.store.shared_places import SharedPlaces
 
 _T = TypeVar("_T")
 _MOST_TRIMMED = 1_000
@@ -260,6 +262,10 @@ class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisBackup):
         return [
             CallRecord.model_validate_json(str(document)) for document in documents if document is not None
         ]
+
+    def shared_places(self) -> SharedPlaces:
+        """See `Store`."""
+        return RedisPlaces(self._redis, self._key(""), self._do)
 
     def close(self) -> None:
         """See `Store`."""

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from fscontrol.calls.book import CallBook
-from fscontrol.calls.limits import Limits, Scope
+from fscontrol.calls.limits import Limits
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.limits import Scope
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
 

@@ -109,6 +109,8 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_TRANSFER_RING_SECONDS", "11", "transfer_ring_seconds", 11),
     ("FSCONTROL_OUTBOUND_RING_SECONDS", "33", "outbound_ring_seconds", 33),
     ("FSCONTROL_OUTBOUND_PROGRESS_SECONDS", "7", "outbound_progress_seconds", 7),
+    ("FSCONTROL_OUTBOUND_QUEUE_SECONDS", "2.5", "outbound_queue_seconds", 2.5),
+    ("FSCONTROL_OUTBOUND_QUEUE_LENGTH", "50", "outbound_queue_length", 50),
     ("FSCONTROL_SIP_IP", "10.0.0.9", "sip_ip", "10.0.0.9"),
     ("FSCONTROL_SIP_PORT", "5070", "sip_port", 5070),
     ("FSCONTROL_TLS_PORT", "5061", "tls_port", 5061),
