@@ -209,7 +209,10 @@ class CallBook:
         known = {record.call_sid: record for record in self._store.unfinished_calls(node)}
         known |= {record.call_sid: record for record in self._active.values() if record.node == node}
         for record in known.values():
-            is_there = record.uuid in alive or (record.started_at < asked_at and exists(record.uuid))
+            # Without a name it never had a channel: it is placed, and has not tried a way yet.
+            is_there = record.uuid in alive or bool(
+                record.uuid and record.started_at < asked_at and exists(record.uuid)
+            )
             if record.call_sid in self._ended or self._is_placed(record):
                 continue  # while we asked or wrote; its hang-up told, and what was read before is of no use now
             if is_there:

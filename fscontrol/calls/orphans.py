@@ -91,7 +91,12 @@ class Orphans:
     def take_up(self, node: NodeClient) -> None:
         """After a restart or a node's absence: those that were answered unseen. Raises `EslError`, `StoreError`."""
         for record in self._store.unfinished_calls(node.name):
-            if not record.is_being_placed or self._is_placing(record.call_sid) or self.is_placed(record):
+            if (
+                not record.uuid
+                or not record.is_being_placed
+                or self._is_placing(record.call_sid)
+                or self.is_placed(record)
+            ):
                 continue
             try:
                 answered = is_answered(node.request(call_commands.channel(record.uuid)))
