@@ -32,10 +32,14 @@ _SCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class CallCarrier:
-    """`address` is where a trunk's gateway leads to; `invites` the INVITEs it has seen, as text (the real one's)."""
+    """`address` is where a trunk's gateway leads to; `invites` the INVITEs it has seen, as text (the real one's).
+
+    `log` is all it has sent and received, where it is on the wire.
+    """
 
     address: str
     invites: Callable[[], list[str]]
+    log: Path | None = None
 
 
 @contextlib.contextmanager
@@ -96,7 +100,7 @@ def _on_the_wire(how: str, work: Path) -> Iterator[CallCarrier]:
         try:
             eventually(lambda: _is_taken(port) or process.poll() is not None)
             assert process.poll() is None, (work / "output.log").read_text("utf-8", "replace")[-2000:]
-            yield CallCarrier(address, lambda: _invites(messages))
+            yield CallCarrier(address, lambda: _invites(messages), messages)
         finally:
             process.kill()
             process.wait(10)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import pytest
 from cryptography.fernet import Fernet
 from gevent.pool import Pool
 from pydantic import SecretStr
@@ -24,16 +26,19 @@ from fscontrol.simulator.leg import Leg
 from fscontrol.simulator.server import PlacedCall
 from tests import bridge, switches
 from tests.bridge import Bridge, trunk
+from tests.call_carriers import CallCarrier, carriers
+from tests.caller_phone import Caller
 from tests.contract.redis_server import redis_server
 from tests.invites import invite
 from tests.journeys.test_commands import Serving
-from tests.journeys.test_outbound import FROM, NUMBER, TO
+from tests.journeys.test_outbound import FROM, NUMBER, TO, house, trunk_to
 from tests.switches import PASSWORD, StandInSwitch, Switch
 from tests.waiting import eventually, free_port
 
 LIMIT = 10
 TRUNKS = range(4)
 CALLS = int(os.environ.get("OUTBOUND_CALLS", "200"))
+REAL_CALLS = int(os.environ.get("OUTBOUND_CALLS_OF_FREESWITCH", "60"))
 PATIENCE = 60 + CALLS / 10
 QUEUE = {"outbound_queue_seconds": 600, "outbound_queue_length": 5000}
 
@@ -191,7 +196,8 @@ def test_never_an_eleventh_call_on_a_trunk_of_ten(tmp_path: Path) -> None:
         over.append(True)
         for one in staying:
             one.hangup()
-        assert Counter(record["status"] for record in records).keys() == {"busy", "completed"}
+        odd = [record for record in records if record["status"] not in ("busy", "completed")]
+        assert not odd, (len(odd), odd[0])
         assert len({record["placed_by"] for record in records}) == 2
         waited = sum("waiting for a place" in str(record["steps"]) for record in records)
         print(f"{CALLS} calls: peaks {dict(seen.peaks)}, INVITEs {dict(seen.invites)}, {waited} waited,")
@@ -225,3 +231,103 @@ def killed_while_its_calls_wait(both: Pair, seen: Carriers) -> None:
     both.records(placed)
     both.nothing_is_left()
     assert seen.peaks == dict.fromkeys(seen.hosts, LIMIT)
+
+
+_RECEIVED = re.compile(
+    r"message received [^\n]*\n\n(INVITE|BYE|CANCEL) .*?^Call-ID: *(\S+)", re.DOTALL | re.MULTILINE
+)
+
+
+def most_at_once(carrier: CallCarrier) -> tuple[int, int]:
+    """Of a carrier on the wire, in the order it received them: calls at once at most, and calls."""
+    assert carrier.log is not None
+    there: set[str] = set()
+    seen: set[str] = set()
+    most = 0
+    for method, call_id in _RECEIVED.findall(carrier.log.read_text("utf-8", "replace").replace("\r\n", "\n")):
+        if method == "INVITE" and call_id not in seen:  # not one sent again
+            seen.add(call_id)
+            there.add(call_id)
+        elif method != "INVITE":
+            there.discard(call_id)
+        most = max(most, len(there))
+    return most, len(seen)
+
+
+@pytest.mark.freeswitch
+def test_the_same_on_the_wire(tmp_path: Path) -> None:
+    """Three that come in over the first trunk, and stay: there are seven left to go out."""
+    with (
+        switches.running("freeswitch", tmp_path / "switch") as switch,
+        pair(switch, tmp_path) as both,
+        carriers(switch) as make,
+    ):
+        four = [make("200") for _ in TRUNKS]
+        owners = ["127.0.0.1", *(f"127.0.0.{11 + number}" for number in TRUNKS)]
+        push(
+            both,
+            [
+                trunk(
+                    f"t{number}",
+                    carrier.address,
+                    register=False,
+                    channel_limit=LIMIT,
+                    allowed_addresses=[owners[number]],
+                )
+                for number, carrier in enumerate(four)
+            ],
+        )
+        staying = [Caller(switch.config.sip_port, FROM, 440) for _ in range(3)]
+        placed = both.flood(REAL_CALLS, max_call_seconds=1)
+        records = both.records(placed)
+        for one in staying:
+            one.hang_up()
+        assert {record["status"] for record in records} == {"completed"}
+        found = [most_at_once(carrier) for carrier in four]
+        print(f"{REAL_CALLS} calls on FreeSWITCH: at once and in all, by carrier: {found}")
+        assert [most for most, _ in found] == [LIMIT - 3, LIMIT, LIMIT, LIMIT]
+        assert sum(calls for _, calls in found) == REAL_CALLS
+        both.nothing_is_left()
+
+
+def test_a_call_waits_may_leave_and_is_refused_where_the_line_ends(tmp_path: Path) -> None:
+    with house("stand-in", tmp_path, outbound_queue_seconds=60, outbound_queue_length=1) as running:
+        running.push(trunk_to(running.carrier("200"), "only", 1, channel_limit=1))
+
+        def terminate(call_sid: str) -> None:
+            assert running.bridge.ask("POST", f"/api/calls/{call_sid}/terminate")[0] == 200
+
+        def waiting() -> str:
+            call_sid = running.place()
+            eventually(lambda: "waiting for a place" in str(running.record(call_sid)["steps"]))
+            return call_sid
+
+        first = running.place()
+        running.reaches(first, "in-progress")
+        impatient = waiting()
+        late = running.ended(running.place())
+        assert (late["status"], late["reason"]) == ("failed", "queue_full")
+        assert [one["reason"] for one in late["skipped"]] == ["at_limit"]
+        terminate(impatient)
+        record = running.ended(impatient)
+        assert (record["status"], record["reason"], record["attempts"]) == ("canceled", "canceled", [])
+        patient = waiting()
+        terminate(first)
+        record = running.reaches(patient, "in-progress")
+        assert [step["decision"] for step in record["steps"] if step["step"] == "limits"] == [
+            "waiting for a place",
+            "a place",
+        ]
+        prepared = {body["call_sid"] for body in running.backend.at("/sip-prewarm")}
+        assert prepared == {first, patient}, "an assistant is prepared once there is room for its call"
+        terminate(patient)
+        running.ended(patient)
+        eventually(lambda: running.bridge.application.limits.holders == 0)
+
+
+def test_a_call_that_waited_in_vain_says_so(tmp_path: Path) -> None:
+    with house("stand-in", tmp_path, outbound_queue_seconds=0.2) as running:
+        running.push(trunk_to(running.carrier("200"), "only", 1, channel_limit=0))
+        record = running.ended(running.place())
+        assert (record["status"], record["reason"]) == ("failed", "trunk_limit")
+        assert ("limits", "no place") in [(step["step"], step["decision"]) for step in record["steps"]]
