@@ -29,10 +29,8 @@ from fscontrol.store.redis import RedisStore
 from fscontrol.store.redis_places import RedisPlaces
 from fscontrol.store.secrets import Vault
 from tests.contract.redis_server import redis_server
-from tests.contract.test_store import keys, redis_url
 from tests.waiting import eventually
 
-__all__ = ["keys", "redis_url"]
 TRUNK = Scope("trunk:7/a", channel_limit=2)
 ORGANIZATION = Scope("organization:7", channel_limit=3)
 _prefixes = itertools.count()
