@@ -213,7 +213,8 @@ class CallBook:
             is_there = record.uuid in alive or bool(
                 record.uuid and record.started_at < asked_at and exists(record.uuid)
             )
-            if record.call_sid in self._ended or self._is_placed(record):
+            is_another_leg = self._active.get(record.call_sid, record).uuid != record.uuid
+            if record.call_sid in self._ended or is_another_leg or self._is_placed(record):
                 continue  # while we asked or wrote; its hang-up told, and what was read before is of no use now
             if is_there:
                 if record.status is CallStatus.IN_PROGRESS:  # before, it is whoever decides it who writes it

@@ -55,3 +55,22 @@ def test_a_call_that_ends_while_the_channels_are_compared_has_ended(
     assert [one.call_sid for one in book.active] == ["first"]
     assert limits.in_use(SCOPE.name) == 1
     store.close()
+
+
+def test_calls_that_have_no_channel_yet_are_not_asked_for(tmp_path: Path) -> None:
+    """One that stood in a line when its control plane died is over; one that got a way meanwhile is not."""
+    store = SqliteStore(tmp_path / "f.db", Vault(["A" * 43 + "="]), 100)
+    book = CallBook(store, Limits(time.monotonic), None, time.time)
+    store.put_call(record("dead").model_copy(update={"uuid": ""}))
+    book.put(record("first"))
+    book.put(record("later").model_copy(update={"uuid": ""}))
+
+    def exists(uuid: str) -> bool:
+        assert uuid == "uuid-first"
+        book.advance("later", uuid="uuid-later")
+        return True
+
+    book.compare_with_channels("fs1", json.dumps({"rows": []}), time.time(), exists)
+    assert book.get("dead").reason == "ended_unseen"
+    assert {one.call_sid for one in book.active} == {"first", "later"}
+    store.close()
