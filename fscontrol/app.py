@@ -22,9 +22,9 @@ from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.gating import make_watch
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls
-from fscontrol.calls.limits import Limits
 from fscontrol.calls.outgoing import make_outgoing
 from fscontrol.calls.resolver import DnsResolver
+from fscontrol.calls.shared_limits import make_places
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.calls.telling import make_telling, prewarm_of
 from fscontrol.doors import http_app
@@ -89,7 +89,7 @@ class Application:
         )
         self.sources = TrunkSources(self.store, DnsResolver(), settings.reconcile_seconds)
         self.reconciler.on_applied(self.sources.applied)
-        self.limits = Limits(time.monotonic)
+        self.limits = make_places(self.store, self.name, [node.name for node in self.nodes], time.monotonic)
         self.draining = Draining(self.store)
         self.ways = WayFinder(self.store, self.sources, self.draining.__contains__)
         self.telling = make_telling(settings, self.store, rng.random)

@@ -529,6 +529,20 @@ class Settings(BaseModel):
         description="A probe that has told nothing for so long (it still rings, or its control plane died) is followed"
         " by another; longer than a call rings.",
     )
+    outbound_queue_seconds: float = Field(
+        0,
+        alias="FSCONTROL_OUTBOUND_QUEUE_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long an outbound call may wait when all its trunks are at their limits; 0: it fails at once.",
+    )
+    outbound_queue_length: int = Field(
+        1000,
+        alias="FSCONTROL_OUTBOUND_QUEUE_LENGTH",
+        ge=1,
+        le=100_000,
+        description="How many outbound calls may wait at once; what comes beyond fails with `queue_full`.",
+    )
     secret_key: SecretStr = Field(
         SecretStr(""),
         alias="FSCONTROL_SECRET_KEY",

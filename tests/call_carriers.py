@@ -35,11 +35,13 @@ class CallCarrier:
     """`address` is where a trunk's gateway leads to; `invites` the INVITEs it has seen, as text (the real one's).
 
     `become` has it answer in another way from now on.
+    `log` is all it has sent and received as it was first, where it is on the wire.
     """
 
     address: str
     invites: Callable[[], list[str]]
     become: Callable[[str], None]
+    log: Path | None = None
 
 
 @contextlib.contextmanager
@@ -79,7 +81,10 @@ def _changing(stack: contextlib.ExitStack, how: str, work: Path) -> CallCarrier:
 
     become(how)
     return CallCarrier(
-        f"127.0.0.1:{port}", lambda: [text for one in logs for text in _invites(one / "messages.log")], become
+        f"127.0.0.1:{port}",
+        lambda: [text for one in logs for text in _invites(one / "messages.log")],
+        become,
+        logs[0] / "messages.log",
     )
 
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 from fscontrol.calls.answering import AnswerRules, answer_rules_of
 from fscontrol.calls.called_number import NumberRules
-from fscontrol.calls.limits import Scope
 from fscontrol.calls.rules import InboundRules, rules_of
+from fscontrol.model.limits import Scope
 from fscontrol.model.networks import Network, host_network, plain_address, plain_network
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk, split_host_port

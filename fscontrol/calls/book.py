@@ -18,7 +18,7 @@ from fscontrol.calls.announcing import Announcer, Tell
 from fscontrol.calls.caller_rtp import hangup_facts
 from fscontrol.calls.channel_state import channel_uuids
 from fscontrol.calls.endings import epoch_seconds, status_of_ending
-from fscontrol.calls.limits import Limits
+from fscontrol.calls.limits import Places
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
 from fscontrol.errors import NotFound, StoreError
@@ -45,7 +45,7 @@ class CallBook:
     def __init__(
         self,
         store: Store,
-        limits: Limits,
+        limits: Places,
         announcer: Announcer | None,
         clock: Callable[[], float],
         *,
@@ -70,7 +70,8 @@ class CallBook:
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
-        """Begin retrying what the store did not take."""
+        """Begin retrying what the store did not take, and keeping places true."""
+        self._limits.start()
         self._greenlet = spawn("write call records", self._run)
 
     def stop(self) -> None:
@@ -78,6 +79,7 @@ class CallBook:
         if self._greenlet is not None:
             self._greenlet.kill(timeout=2)
         self._write_waiting()
+        self._limits.stop()
 
     @property
     def active(self) -> list[CallRecord]:
@@ -205,8 +207,12 @@ class CallBook:
         known = {record.call_sid: record for record in self._store.unfinished_calls(node)}
         known |= {record.call_sid: record for record in self._active.values() if record.node == node}
         for record in known.values():
-            is_there = record.uuid in alive or (record.started_at < asked_at and exists(record.uuid))
-            if record.call_sid in self._ended or self._is_placed(record):
+            # Without a name it never had a channel: it is placed, and has not tried a way yet.
+            is_there = record.uuid in alive or bool(
+                record.uuid and record.started_at < asked_at and exists(record.uuid)
+            )
+            is_another_leg = self._active.get(record.call_sid, record).uuid != record.uuid
+            if record.call_sid in self._ended or is_another_leg or self._is_placed(record):
                 continue  # while we asked or wrote; its hang-up told, and what was read before is of no use now
             if is_there:
                 if record.status is CallStatus.IN_PROGRESS:  # before, it is whoever decides it who writes it

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import gevent
 
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
-from fscontrol.calls.limits import Limits
+from fscontrol.calls.limits import Places
 from fscontrol.errors import StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.call import MediaFigures
@@ -35,7 +35,7 @@ class EndsOfCalls:
         self,
         book: CallBook,
         store: Store,
-        limits: Limits,
+        limits: Places,
         is_ours: Callable[[str], bool],
         patience: float = PATIENCE_SECONDS,
     ) -> None:

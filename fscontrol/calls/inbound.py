@@ -18,7 +18,7 @@ from fscontrol.calls.answering import HANGUP_AT_VARIABLE, AnswerRules, channel_v
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
 from fscontrol.calls.call_headers import header_values
 from fscontrol.calls.finding import Asked, Trail, WayFinder
-from fscontrol.calls.limits import Limits, Refusal
+from fscontrol.calls.limits import Places
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_text, record_variable
 from fscontrol.calls.routing import Accept, Reason, Reject
 from fscontrol.calls.rule_actions import Play, RuleActions
@@ -26,6 +26,7 @@ from fscontrol.errors import CallerGone, FscontrolError
 from fscontrol.esl.call_socket import CallSession
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.limits import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class InboundCalls:
     def __init__(
         self,
         ways: WayFinder,
-        limits: Limits,
+        limits: Places,
         book: CallBook,
         prewarm: Prewarm | None,
         rules: RuleActions,

@@ -1,36 +1,20 @@
 """How many calls at once, and how many a second; for trunks and organisations, both directions together.
 
-Owns: the counters of this process. A place is a call's: it is taken under the call's name and given back under it, so
-giving back twice changes nothing and what a crash forgot is found by comparing names (`retain`). Refuses: counting
-without knowing whose place it is; that is how counters leak.
+Owns: what counting calls is (`Places`), and the counters of one process; `shared_limits` counts for several. A place
+is a call's: it is taken under the call's name and given back under it, so giving back twice changes nothing and what a
+crash forgot is found by comparing names. Refuses: counting without knowing whose place it is; so counters leak.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from fscontrol.model.limits import Refusal, Scope
 
 _MOST_BUCKETS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Something that limits calls: a trunk or an organisation. None is no limit."""
-
-    name: str
-    channel_limit: int | None = None
-    calls_per_second: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The limit that was reached. `retry_after` (seconds, whole) is there for a rate only."""
-
-    scope: str
-    limit: float
-    retry_after: int | None = None
 
 
 class Place:
@@ -44,17 +28,74 @@ class Place:
         self.is_kept = True
 
 
-class Limits:
-    """Places and rates by scope. `clock` is monotonic seconds."""
+class Places(ABC):
+    """Whoever counts calls. Taking and counting may switch greenlets, `restore` and `release` do not."""
+
+    def __init__(self) -> None:
+        self._on_freed: list[Callable[[], None]] = []
+
+    @abstractmethod
+    def take(self, call_sid: str, scopes: Sequence[Scope]) -> Refusal | None:
+        """Take a place in every scope, or in none and say which limit was reached. Taking twice counts once."""
+
+    @abstractmethod
+    def restore(self, call_sid: str, scopes: Sequence[str]) -> None:
+        """Count a call that is in progress already, whatever the limits: after a restart."""
+
+    @abstractmethod
+    def release(self, call_sid: str) -> None:
+        """Give back whatever the call holds."""
+
+    @abstractmethod
+    def in_use(self, scope: str) -> int:
+        """Calls in a scope now."""
+
+    @property
+    @abstractmethod
+    def holders(self) -> int:
+        """Calls that hold a place by this process."""
+
+    def start(self) -> None:  # noqa: B027  (nothing to do is a fair answer)
+        """Begin to keep them true."""
+
+    def stop(self) -> None:  # noqa: B027
+        """Finish what is under way; calls in progress keep their places."""
+
+    def on_freed(self, callback: Callable[[], None]) -> None:
+        """Call when places were given back here."""
+        self._on_freed.append(callback)
+
+    def _freed(self) -> None:
+        for callback in self._on_freed:
+            callback()
+
+    @contextlib.contextmanager
+    def hold(self, call_sid: str, scopes: Sequence[Scope]) -> Iterator[Place | Refusal]:
+        """`take` for the length of a `with`; whatever ends it gives the place back, unless the call keeps it."""
+        refusal = self.take(call_sid, scopes)
+        if refusal is not None:
+            yield refusal
+            return
+        place = Place()
+        try:
+            yield place
+        finally:
+            if not place.is_kept:
+                self.release(call_sid)
+
+
+class Limits(Places):
+    """Places and rates by scope, of this process alone. `clock` is monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
         self._clock = clock
         self._holders: dict[str, set[str]] = {}
         self._scopes_of: dict[str, tuple[str, ...]] = {}
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, call_sid: str, scopes: Sequence[Scope]) -> Refusal | None:
-        """Take a place in every scope, or in none and say which limit was reached. Taking twice counts once."""
+        """See `Places`."""
         if call_sid in self._scopes_of:
             return None
         for scope in scopes:
@@ -77,41 +118,37 @@ class Limits:
         return None
 
     def restore(self, call_sid: str, scopes: Sequence[str]) -> None:
-        """Count a call that is in progress already, whatever the limits: after a restart."""
+        """See `Places`."""
         self._scopes_of[call_sid] = tuple(scopes)
         for name in scopes:
             self._holders.setdefault(name, set()).add(call_sid)
 
     def release(self, call_sid: str) -> None:
-        """Give back whatever the call holds."""
+        """See `Places`."""
         for name in self._scopes_of.pop(call_sid, ()):
             holders = self._holders[name]
             holders.discard(call_sid)
             if not holders:
                 del self._holders[name]
-
-    @contextlib.contextmanager
-    def hold(self, call_sid: str, scopes: Sequence[Scope]) -> Iterator[Place | Refusal]:
-        """`take` for the length of a `with`; whatever ends it gives the place back, unless the call keeps it."""
-        refusal = self.take(call_sid, scopes)
-        if refusal is not None:
-            yield refusal
-            return
-        place = Place()
-        try:
-            yield place
-        finally:
-            if not place.is_kept:
-                self.release(call_sid)
+        self._freed()
 
     def in_use(self, scope: str) -> int:
-        """Calls in a scope now."""
+        """See `Places`."""
         return len(self._holders.get(scope, ()))
 
     @property
     def holders(self) -> int:
-        """Calls that hold a place."""
+        """See `Places`."""
         return len(self._scopes_of)
+
+    def scopes_of(self, call_sid: str) -> tuple[str, ...] | None:
+        """What the call counts in; None when it holds nothing."""
+        return self._scopes_of.get(call_sid)
+
+    @property
+    def calls(self) -> set[str]:
+        """The calls that hold a place."""
+        return set(self._scopes_of)
 
     def _tokens(self, scope: Scope, now: float) -> float:
         """A token bucket: one second's worth of calls may come at once, then they come at the rate."""

@@ -80,9 +80,7 @@ class Orphans:
             return False
         if record.placed_by == self._name:
             return self._is_placing(record.call_sid)
-        if is_dead_neighbour(record.placed_by):
-            return False
-        return self._store.lease(_lease(record.placed_by)) is not None
+        return lives(self._store, record.placed_by)
 
     def follow(self, node: NodeClient) -> None:
         """Take the events of a node that concern them."""
@@ -93,7 +91,12 @@ class Orphans:
     def take_up(self, node: NodeClient) -> None:
         """After a restart or a node's absence: those that were answered unseen. Raises `EslError`, `StoreError`."""
         for record in self._store.unfinished_calls(node.name):
-            if not record.is_being_placed or self._is_placing(record.call_sid) or self.is_placed(record):
+            if (
+                not record.uuid
+                or not record.is_being_placed
+                or self._is_placing(record.call_sid)
+                or self.is_placed(record)
+            ):
                 continue
             try:
                 answered = is_answered(node.request(call_commands.channel(record.uuid)))
@@ -184,6 +187,11 @@ class Orphans:
                 self._found(node)
         except StoreError as error:
             log.warning("calls are not looked after", extra={"node": node.name, "reason": str(error)})
+
+
+def lives(store: Store, name: str) -> bool:
+    """Whether the control plane of that name does, by the lease it keeps. Raises `StoreError`."""
+    return not is_dead_neighbour(name) and store.lease(_lease(name)) is not None
 
 
 def _lease(name: str) -> str:

@@ -8,8 +8,7 @@ that is killed leaves nothing that another, or itself started anew, could not fi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from fscontrol.calls.announcing import Tell
 from fscontrol.calls.book import CallBook
@@ -18,10 +17,11 @@ from fscontrol.calls.choice import Choice, Way
 from fscontrol.calls.failover import status_of
 from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Legs
-from fscontrol.calls.limits import Refusal, Scope
+from fscontrol.calls.limits import Places
 from fscontrol.calls.permissions import Gate
 from fscontrol.calls.placing import Placing, ask_safely
 from fscontrol.calls.trying import Trying
+from fscontrol.calls.waiting import PlaceQueue, Waiter
 from fscontrol.errors import FscontrolError, NotFound
 from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
@@ -33,18 +33,8 @@ from fscontrol.telemetry.greenlets import spawn
 log = logging.getLogger(__name__)
 
 
-class Places(Protocol):
-    """Whoever counts calls (`Limits`)."""
-
-    def take(self, call_sid: str, scopes: Sequence[Scope]) -> Refusal | None: ...
-    def release(self, call_sid: str) -> None: ...
-
-
 class OutboundCalls:
-    """Places calls. `name` is this control plane's; `wait_for_place` waits where `take` refused, or is None.
-
-    `ways` chooses.
-    """
+    """Places calls. `name` is this control plane's; `ways` chooses; `queue` is where those wait who find no place."""
 
     def __init__(
         self,
@@ -56,12 +46,12 @@ class OutboundCalls:
         ways: Callable[[Organization, OutboundRequest], Choice],
         organization: Callable[[str], Organization | None],
         places: Places,
+        queue: PlaceQueue,
         gate: Gate,
         prewarm: Prewarm | None,
         *,
         new_call_sid: Callable[[], str],
         clock: Callable[[], float],
-        wait_for_place: Callable[[str, Sequence[Scope]], Refusal | None] | None = None,
     ) -> None:
         self._name = name
         self._book = book
@@ -70,12 +60,12 @@ class OutboundCalls:
         self._ways = ways
         self._organization = organization
         self._places = places
+        self._queue = queue
         self._gate = gate
         self._prewarm = prewarm
         self._trying = trying
         self._new_call_sid = new_call_sid
         self._clock = clock
-        self._wait_for_place = wait_for_place
         self._placing: dict[str, Placing] = {}
 
     @property
@@ -149,61 +139,76 @@ class OutboundCalls:
             self._placing.pop(placing.call_sid, None)
 
     def _place(self, placing: Placing) -> None:
-        """The steps: prewarm meanwhile, then one way after another until one is answered or one is the answer."""
-        self._begin_prewarm(placing)
-        found = self._try_each(placing, self._places.take)
-        if found is None and placing.is_only_full and self._wait_for_place is not None:
-            placing.note("limits", "waiting for a place")
-            found = self._try_each(placing, self._wait_for_place)
-        if found is not None:
-            return
+        """The steps: one way after another until one is answered or one is the answer; prewarm with the first."""
+        while (way := self._next_way(placing)) is not None:
+            self._begin_prewarm(placing)
+            if self._trying.attempt(placing, way) is not None:
+                return
+            self._places.release(placing.call_sid)
         if placing.ends_for:
             canceled = placing.ends_for == "ORIGINATOR_CANCEL"
             status = CallStatus.CANCELED if canceled else CallStatus.FAILED
             self._trying.close(placing, status, "canceled" if canceled else placing.ends_for)
         elif placing.last is None:
-            self._trying.close(
-                placing, CallStatus.FAILED, "trunk_limit" if placing.is_only_full else "no_trunk"
-            )
+            reason = placing.unserved or ("trunk_limit" if placing.is_only_full else "no_trunk")
+            self._trying.close(placing, CallStatus.FAILED, reason)
         else:
             self._trying.close(placing, status_of(placing.last), "carrier_failed", placing.last)
 
-    def _try_each(
-        self, placing: Placing, take: Callable[[str, Sequence[Scope]], Refusal | None]
-    ) -> bool | None:
-        """One way after another; None when the next one may be tried and there is none."""
-        for way in placing.choice.ways:
-            if placing.ends_for:
-                return None
+    def _next_way(self, placing: Placing) -> Way | None:
+        """The next way that lets the call through, which has its place there then; None: there is none left."""
+        while placing.ways and not placing.ends_for:
+            way = placing.ways.pop(0)
+            placing.passage.leave(unless=way.trunk.id)
             if way.gateway in placing.failed_gateways:
                 continue  # the same carrier by another node of ours would say the same
-            if not self._may_try(placing, way, take):
-                continue
-            if (done := self._trying.attempt(placing, way)) is not None:
-                return done
+            if not self._nodes[way.node].connected:
+                self._trying.skip(placing, way, SkipReason.NO_NODE, f"{way.node} is unreachable")
+            elif refusal := self._queue.take(placing.call_sid, placing.scopes(way.trunk)):
+                placing.full.append(way)
+                detail = f"{refusal.scope} allows {refusal.limit:g}"
+                self._trying.skip(placing, way, SkipReason.AT_LIMIT, detail)
+            elif self._is_let_through(placing, way):
+                return way
         placing.passage.leave()
+        return self._way_waited_for(placing) if self._queue.seconds else None
+
+    def _way_waited_for(self, placing: Placing) -> Way | None:
+        """The first of the ways at their limits on which a place comes free; None: none does in time."""
+        while not placing.ends_for and (
+            full := [way for way in placing.full if way.gateway not in placing.failed_gateways]
+        ):
+            if self._queue.is_full:
+                placing.unserved = "queue_full"
+                placing.note("limits", placing.unserved, f"{len(self._queue)} calls wait for a place")
+                return None
+            until = self._trying.begin_to_wait(placing, self._queue.seconds)
+            placing.waiter = Waiter(placing.call_sid, [placing.scopes(way.trunk) for way in full])
+            found = self._queue.wait(placing.waiter, until)
+            if found is None:
+                if not placing.ends_for:
+                    placing.note("limits", "no place", f"waited for {self._queue.seconds:g} s")
+                return None
+            way = full[found]
+            placing.full.remove(way)
+            placing.note("limits", "a place", way.trunk.id)
+            if self._nodes[way.node].connected and self._is_let_through(placing, way):
+                return way
+            self._places.release(placing.call_sid)
         return None
 
-    def _may_try(
-        self, placing: Placing, way: Way, take: Callable[[str, Sequence[Scope]], Refusal | None]
-    ) -> bool:
-        """Whether the trunk's limits and its breaker let the call through; if so the place is the call's."""
-        placing.passage.leave(unless=way.trunk.id)
-        if not self._nodes[way.node].connected:
-            return self._trying.skip(placing, way, SkipReason.NO_NODE, f"{way.node} is unreachable")
+    def _is_let_through(self, placing: Placing, way: Way) -> bool:
+        """Whether its breaker lets the call through, and nobody ended it meanwhile; if not its place is given back."""
+        if not placing.ends_for:
+            if placing.passage.ask(way.trunk.id) is not Permission.REFUSED:
+                return True
+            self._trying.skip(placing, way, SkipReason.BREAKER_OPEN, placing.passage.why(way.trunk.id))
         self._places.release(placing.call_sid)
-        if refusal := take(placing.call_sid, placing.scopes(way.trunk)):
-            detail = f"{refusal.scope} allows {refusal.limit:g}"
-            return self._trying.skip(placing, way, SkipReason.AT_LIMIT, detail)
-        if placing.ends_for:
-            return False  # while it waited
-        if placing.passage.ask(way.trunk.id) is Permission.REFUSED:
-            why = placing.passage.why(way.trunk.id)
-            return self._trying.skip(placing, way, SkipReason.BREAKER_OPEN, why)
-        return True
+        return False
 
     def _begin_prewarm(self, placing: Placing) -> None:
-        if self._prewarm is not None and placing.choice.ways:
+        if self._prewarm is not None and not placing.is_prewarmed:
+            placing.is_prewarmed = True
             spawn(f"prewarm {placing.call_sid}", self._ask_backend, placing, self._prewarm)
 
     def _ask_backend(self, placing: Placing, prewarm: Prewarm) -> None:

@@ -14,15 +14,16 @@ from fscontrol.calls.dialling import DialRules
 from fscontrol.calls.draining import Draining
 from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Legs
-from fscontrol.calls.limits import Limits
+from fscontrol.calls.limits import Places
 from fscontrol.calls.orphans import Orphans
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.calls.permissions import Gate
 from fscontrol.calls.trying import Trying
+from fscontrol.calls.waiting import PlaceQueue
 from fscontrol.calls.ways_out import WaysOut
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.nodes import Nodes
-from fscontrol.model.registration import Registration
+from fscontrol.model.registration import GatewayState, Registration
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
 
@@ -55,7 +56,7 @@ def make_outgoing(
     store: Store,
     book: CallBook,
     nodes: Nodes,
-    limits: Limits,
+    limits: Places,
     draining: Draining,
     registration: Callable[[str, str], Registration | None],
     gate: Gate,
@@ -74,15 +75,24 @@ def make_outgoing(
     def open_nodes() -> list[str]:
         return [node.name for node in nodes.reachable if node.name not in draining]
 
+    def seen(node: str, gateway: str) -> Registration | None:
+        found = registration(node, gateway)
+        if found is None and not is_ours(node):
+            # Who steers the node looks at its gateways; here events alone tell of them. That it is in force says the
+            # store, and FreeSWITCH refuses by itself to call over one that is down.
+            found = Registration(node, gateway, GatewayState.NOREG, "", 0.0)
+        return found
+
     calls = OutboundCalls(
         name,
         book,
         nodes,
         legs,
         Trying(book, nodes, legs, rules, time.time, take_over),
-        WaysOut(store, open_nodes, registration, random).of,
+        WaysOut(store, open_nodes, seen, random).of,
         store.organization,
         limits,
+        PlaceQueue(limits, settings.outbound_queue_seconds, settings.outbound_queue_length),
         gate,
         prewarm,
         new_call_sid=new_call_sid,

@@ -7,24 +7,28 @@ from typing import Any
 
 import gevent
 
-from fscontrol.calls.choice import Choice
+from fscontrol.calls.choice import Choice, Way
 from fscontrol.calls.failover import Ending
 from fscontrol.calls.finding import Trail
 from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Leg
-from fscontrol.calls.limits import Scope
 from fscontrol.calls.permissions import Gate, Passage
+from fscontrol.calls.waiting import Waiter
 from fscontrol.errors import EslError, FscontrolError
 from fscontrol.esl import commands
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.call import CallRecord, Step
+from fscontrol.model.limits import Scope
 from fscontrol.model.organization import Organization
 from fscontrol.model.outbound import Attempt, OutboundRequest, Skipped
 from fscontrol.model.trunk import Trunk
 
 
 class Placing:
-    """`ends_for` says why it is to end: a hangup cause, or a reason of ours; empty while nobody wants that."""
+    """`ends_for` says why it is to end: a hangup cause, or a reason of ours; empty while nobody wants that.
+
+    `ways` are those not tried yet, `full` those passed over at their limits; `unserved` says why it did not even wait.
+    """
 
     def __init__(
         self, call_sid: str, request: OutboundRequest, organization: Organization, choice: Choice, gate: Gate
@@ -39,6 +43,12 @@ class Placing:
         self.leg: Leg | None = None
         self.has_rung = False
         self.is_only_full = False
+        self.ways = list(choice.ways)
+        self.full: list[Way] = []
+        self.unserved = ""
+        self.is_prewarmed = False
+        self.waits_until: float | None = None
+        self.waiter: Waiter | None = None
         self.ends_for = ""
         self._trail = Trail()
         self.passage = Passage(gate, organization.key, call_sid, self.note)
@@ -75,6 +85,8 @@ class Placing:
         self.ends_for = self.ends_for or why
         if self.leg is not None:
             self.leg.changed.set()
+        if self.waiter is not None:
+            self.waiter.leave()
 
     @staticmethod
     def kill(nodes: Nodes, leg: Leg, cause: str) -> None:

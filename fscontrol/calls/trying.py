@@ -6,6 +6,7 @@ Owns: what each outcome makes of the record. Refuses: to choose ways (`outbound`
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 
@@ -46,7 +47,16 @@ class Trying:
         self._clock = clock
         self._take_over = take_over
 
-    def skip(self, placing: Placing, way: Way, reason: SkipReason, detail: str = "") -> bool:
+    def begin_to_wait(self, placing: Placing, seconds: float) -> float:
+        """Until when the call may wait for places, in seconds of the monotonic clock; counted from the first time."""
+        if placing.waits_until is None:
+            placing.waits_until = time.monotonic() + seconds
+            placing.note("limits", "waiting for a place", f"for {seconds:g} s at most")
+            self._book.advance(placing.call_sid, steps=tuple(placing.steps))
+        return placing.waits_until
+
+    def skip(self, placing: Placing, way: Way, reason: SkipReason, detail: str = "") -> None:
+        """Pass a way over."""
         placing.note("skip", reason, f"{way.trunk.id}: {detail}".removesuffix(": "))
         placing.is_only_full = reason is SkipReason.AT_LIMIT and placing.last is None
         self._book.advance(
@@ -54,7 +64,6 @@ class Trying:
             skipped=placing.skip(Skipped(trunk_id=way.trunk.id, reason=reason, detail=detail)),
             steps=tuple(placing.steps),
         )
-        return False
 
     def attempt(self, placing: Placing, way: Way) -> bool | None:
         """One INVITE. True: answered, or this is the answer; None: the next way may do better."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
-from fscontrol.calls.limits import Limits
+from fscontrol.calls.limits import Places
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
@@ -86,7 +86,7 @@ def make_media(
     settings: Settings,
     nodes: Nodes,
     book: CallBook,
-    limits: Limits,
+    limits: Places,
     is_ours: Callable[[str], bool],
     sources: TrunkSources,
     lost: Lost,

@@ -16,7 +16,7 @@ import gevent
 from fscontrol.calls.announcing import Tell
 from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
 from fscontrol.calls.endings import epoch_seconds
-from fscontrol.calls.limits import Limits
+from fscontrol.calls.limits import Places
 from fscontrol.calls.on_channel import RECORD_VARIABLE, record_of
 from fscontrol.errors import CommandRefused, FscontrolError, NotFound, StoreError
 from fscontrol.esl import call_commands, commands
@@ -39,7 +39,7 @@ class UnrecordedCalls:
     def __init__(
         self,
         book: CallBook,
-        limits: Limits,
+        limits: Places,
         is_ours: Callable[[str], bool],
         patience: float = PATIENCE_SECONDS,
     ) -> None:

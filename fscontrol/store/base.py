@@ -20,6 +20,7 @@ from fscontrol.store.alarms import AlarmStore
 from fscontrol.store.key_store import KeyStore
 from fscontrol.store.placements import PlacementStore
 from fscontrol.store.rows import NodeResultRow, Row
+from fscontrol.store.shared_places import SharedPlaces
 from fscontrol.store.trunk_state import TrunkStateStore
 
 SCHEMA_VERSION = 3
@@ -178,6 +179,9 @@ class Store(KeyStore, PlacementStore, TrunkStateStore, AlarmStore, Protocol):
 
     def changes_since(self, cursor: str) -> tuple[str, list[Change]]:
         """What was noted after `cursor`, bounded, and the cursor to ask with next; "" asks for the cursor of now."""
+
+    def shared_places(self) -> SharedPlaces | None:
+        """Where all who use this store count calls together; None: it cannot count, each process does."""
 
     def put_drained(self, node: str, *, drained: bool) -> None:
         """Note that a node takes no new calls, or takes them again."""

@@ -24,10 +24,12 @@ from fscontrol.store.redis_backup import RedisBackup
 from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_placements import RedisPlacements
+from fscontrol.store.redis_places import RedisPlaces
 from fscontrol.store.redis_schema import migrate
 from fscontrol.store.redis_trunks import RedisTrunks
 from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
+from fscontrol.store.shared_places import SharedPlaces
 
 _T = TypeVar("_T")
 _MOST_TRIMMED = 1_000
@@ -262,6 +264,10 @@ class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisAlarm
         return [
             CallRecord.model_validate_json(str(document)) for document in documents if document is not None
         ]
+
+    def shared_places(self) -> SharedPlaces:
+        """See `Store`."""
+        return RedisPlaces(self._redis, self._key(""), self._do)
 
     def close(self) -> None:
         """See `Store`."""

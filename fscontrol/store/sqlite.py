@@ -223,6 +223,9 @@ class SqliteStore(
         rows = self._read("SELECT document FROM calls WHERE is_final = 0 AND node = ?", node)
         return [CallRecord.model_validate_json(document) for (document,) in rows]
 
+    def shared_places(self) -> None:
+        """See `Store`. None: a transaction a call, synced to the disk, would cost what counting in memory does not."""
+
     def close(self) -> None:
         """See `Store`."""
         self._reader.close()

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from fscontrol.calls.book import CallBook
-from fscontrol.calls.limits import Limits, Scope
+from fscontrol.calls.limits import Limits
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.limits import Scope
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
 
@@ -53,4 +54,23 @@ def test_a_call_that_ends_while_the_channels_are_compared_has_ended(
     assert (ended.status, ended.reason, ended.hangup_cause) == ("completed", "", "NORMAL_CLEARING")
     assert [one.call_sid for one in book.active] == ["first"]
     assert limits.in_use(SCOPE.name) == 1
+    store.close()
+
+
+def test_calls_that_have_no_channel_yet_are_not_asked_for(tmp_path: Path) -> None:
+    """One that stood in a line when its control plane died is over; one that got a way meanwhile is not."""
+    store = SqliteStore(tmp_path / "f.db", Vault(["A" * 43 + "="]), 100)
+    book = CallBook(store, Limits(time.monotonic), None, time.time)
+    store.put_call(record("dead").model_copy(update={"uuid": ""}))
+    book.put(record("first"))
+    book.put(record("later").model_copy(update={"uuid": ""}))
+
+    def exists(uuid: str) -> bool:
+        assert uuid == "uuid-first"
+        book.advance("later", uuid="uuid-later")
+        return True
+
+    book.compare_with_channels("fs1", json.dumps({"rows": []}), time.time(), exists)
+    assert book.get("dead").reason == "ended_unseen"
+    assert {one.call_sid for one in book.active} == {"first", "later"}
     store.close()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fscontrol.calls.limits import Limits, Place, Refusal, Scope
+from fscontrol.calls.limits import Limits, Place
+from fscontrol.model.limits import Refusal, Scope
 
 
 class Clock:

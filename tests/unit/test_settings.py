@@ -123,6 +123,8 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_BREAKER_PAUSE_SECONDS", "10", "breaker_pause_seconds", 10.0),
     ("FSCONTROL_BREAKER_LONGEST_PAUSE_SECONDS", "60", "breaker_longest_pause_seconds", 60.0),
     ("FSCONTROL_BREAKER_PROBE_SECONDS", "90", "breaker_probe_seconds", 90.0),
+    ("FSCONTROL_OUTBOUND_QUEUE_SECONDS", "2.5", "outbound_queue_seconds", 2.5),
+    ("FSCONTROL_OUTBOUND_QUEUE_LENGTH", "50", "outbound_queue_length", 50),
     ("FSCONTROL_SIP_IP", "10.0.0.9", "sip_ip", "10.0.0.9"),
     ("FSCONTROL_SIP_PORT", "5070", "sip_port", 5070),
     ("FSCONTROL_TLS_PORT", "5061", "tls_port", 5061),

@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 from fscontrol.backend import messages
 from fscontrol.calls.announcing import Announcer, Tell
 from fscontrol.calls.book import CallBook
-from fscontrol.calls.limits import Limits, Refusal, Scope
+from fscontrol.calls.limits import Limits
 from fscontrol.calls.on_channel import RECORD_VARIABLE, record_variable
 from fscontrol.errors import CommandRefused, StoreError
 from fscontrol.esl.commands import Command
@@ -27,6 +27,7 @@ from fscontrol.media.choice import MediaDefaults
 from fscontrol.media.drivers import Drivers
 from fscontrol.media.unrecorded import UnrecordedCalls
 from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.limits import Refusal, Scope
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
 from tests.waiting import eventually
