@@ -93,15 +93,40 @@ class OutboundCalls:
 
     def place(self, request: OutboundRequest, call_sid: str | None = None) -> CallRecord:
         """Begin to place a call; its record. Raises `NotFound` for an organisation that is not there, `StoreError`."""
+        return self.begin(self.prepare(request, call_sid))
+
+    def prepare(self, request: OutboundRequest, call_sid: str | None = None) -> Placing:
+        """What would be placed, and by which ways; nobody is told yet. Raises as `place`."""
         organization = self._organization(request.organization)
         if organization is None:
             raise NotFound(f"there is no organisation {request.organization!r}")
         choice = self._ways(organization, request)
+        return Placing(call_sid or self._new_call_sid(), request, organization, choice)
+
+    def hold(self, placing: Placing) -> bool:
+        """Take the place of the first way that has one, before anybody hears of the call; False: all are full.
+
+        For calls that would rather not be made now than be refused, or wait in front of somebody.
+        """
+        placing.may_wait = False
+        for way in placing.choice.ways:
+            if self._places.take(placing.call_sid, placing.scopes(way.trunk)) is None:
+                placing.holds = way.trunk.id
+                return True
+        return False
+
+    def let_go(self, placing: Placing) -> None:
+        """Give back what `hold` took: the call is not begun."""
+        self._places.release(placing.call_sid)
+
+    def begin(self, placing: Placing) -> CallRecord:
+        """Begin to place what was prepared; its record."""
+        choice, request = placing.choice, placing.request
         record = CallRecord(
-            call_sid=call_sid or self._new_call_sid(),
+            call_sid=placing.call_sid,
             direction="outbound",
             node=choice.ways[0].node if choice.ways else "",
-            organization_id=organization.id,
+            organization_id=placing.organization.id,
             trunk_id=choice.ways[0].trunk.id if choice.ways else None,
             from_number=request.from_number,
             to_number=request.to_number,
@@ -111,12 +136,13 @@ class OutboundCalls:
             skipped=choice.skipped,
             started_at=self._clock(),
         )
-        placing = self._placing[record.call_sid] = Placing(record.call_sid, request, organization, choice)
+        self._placing[record.call_sid] = placing
         placing.note("route", f"{len(choice.ways)} ways", ", ".join(way.trunk.id for way in choice.ways))
         try:
             record = self._book.put(record, Tell.STATUS)
         except BaseException:
             del self._placing[record.call_sid]
+            self.let_go(placing)
             raise
         spawn(f"place {record.call_sid}", self._run, placing)
         return record
@@ -149,7 +175,7 @@ class OutboundCalls:
         """The steps: prewarm meanwhile, then one way after another until one is answered or one is the answer."""
         self._begin_prewarm(placing)
         found = self._try_each(placing, self._places.take)
-        if found is None and placing.is_only_full and self._wait_for_place is not None:
+        if found is None and placing.is_only_full and placing.may_wait and self._wait_for_place is not None:
             placing.note("limits", "waiting for a place")
             found = self._try_each(placing, self._wait_for_place)
         if found is not None:
@@ -186,8 +212,10 @@ class OutboundCalls:
         """Whether the trunk's limits and its breaker let the call through; if so the place is the call's."""
         if not self._nodes[way.node].connected:
             return self._trying.skip(placing, way, SkipReason.NO_NODE, f"{way.node} is unreachable")
-        self._places.release(placing.call_sid)
-        if refusal := take(placing.call_sid, placing.scopes(way.trunk)):
+        is_held, placing.holds = placing.holds == way.trunk.id, ""
+        if not is_held:
+            self._places.release(placing.call_sid)
+        if refusal := None if is_held else take(placing.call_sid, placing.scopes(way.trunk)):
             detail = f"{refusal.scope} allows {refusal.limit:g}"
             return self._trying.skip(placing, way, SkipReason.AT_LIMIT, detail)
         if placing.ends_for:

@@ -23,7 +23,10 @@ from fscontrol.model.trunk import Trunk
 
 
 class Placing:
-    """`ends_for` says why it is to end: a hangup cause, or a reason of ours; empty while nobody wants that."""
+    """`ends_for` says why it is to end: a hangup cause, or a reason of ours; empty while nobody wants that.
+
+    `may_wait`: in the queue for a place. `holds`: the trunk on which it has one already.
+    """
 
     def __init__(
         self, call_sid: str, request: OutboundRequest, organization: Organization, choice: Choice
@@ -38,6 +41,8 @@ class Placing:
         self.leg: Leg | None = None
         self.has_rung = False
         self.is_only_full = False
+        self.may_wait = True
+        self.holds = ""
         self.ends_for = ""
         self._trail = Trail()
         self._skipped: dict[str, Skipped] = {one.trunk_id: one for one in choice.skipped}

@@ -20,6 +20,7 @@ from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.base import AUDIT_DAYS_KEPT, AUDIT_KEPT, DAYS_KEPT, DEAD_LETTERS_KEPT, Assignment
 from fscontrol.store.redis_audit import RedisAudit
 from fscontrol.store.redis_backup import RedisBackup
+from fscontrol.store.redis_batches import RedisBatches
 from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_placements import RedisPlacements
@@ -32,7 +33,7 @@ _MOST_TRIMMED = 1_000
 _MOST_CONNECTIONS = 64
 
 
-class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisBackup):
+class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisBackup, RedisBatches):
     """`Store` on a Redis server. `timeout` (seconds) bounds every command.
 
     `unfinished`: open it also when a restore was cut off, to restore again.

@@ -25,6 +25,7 @@ from fscontrol.store.sealing import keep_open, open_organization, seal_organizat
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite_audit import SqliteAudit
 from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_organization
+from fscontrol.store.sqlite_batches import SqliteBatches
 from fscontrol.store.sqlite_keys import SqliteKeys
 from fscontrol.store.sqlite_leases import SqliteLeases
 from fscontrol.store.sqlite_nodes import SqliteNodes
@@ -40,7 +41,14 @@ _CALLS_BETWEEN_TRIMS = 100
 
 
 class SqliteStore(
-    SqliteNodes, SqliteLeases, SqliteBackup, SqliteOutbox, SqliteAudit, SqliteKeys, SqlitePlacements
+    SqliteNodes,
+    SqliteLeases,
+    SqliteBackup,
+    SqliteOutbox,
+    SqliteAudit,
+    SqliteKeys,
+    SqlitePlacements,
+    SqliteBatches,
 ):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 

@@ -31,7 +31,7 @@ _HOLDING = (
     "organizations", "gateways", "node_results", "applied", "drained", "calls", "outbox", "api_keys", "audit",
 )  # fmt: skip
 """Tables whose rows somebody would miss."""
-_ALL = (*_HOLDING, "phone_numbers", "outbox_turns", "meta", "changes")
+_ALL = (*_HOLDING, "batches", "phone_numbers", "outbox_turns", "meta", "changes")
 
 
 class SqliteBackup(ABC):
