@@ -268,6 +268,7 @@ class Application:
     def _call_ended(self, record: CallRecord) -> None:
         self.metrics.call_ended(record)
         self.figures.call_ended(record)
+        self.outgoing.batches.call_ended(record)
 
     def is_ours(self, node: str) -> bool:
         """Whether this control plane steers the node."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from fscontrol.calls.batch_orders import BatchOrders
 from fscontrol.calls.ordering import Ordering
 from fscontrol.http import (
     api_keys,
     audit,
+    batch,
     calls,
     control,
     documentation,
@@ -50,6 +52,8 @@ def http_app(house: Application) -> Flask:
     known_keys, tokens = KnownKeys(house.keys), tokens_of(settings)
     ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
     binding = Binding(settings.sip_ip, settings.sip_port, settings.rtp_ports, settings.external_ip)
+    ordering = Ordering(store, house.outgoing.calls)
+    batches = BatchOrders(store, house.outgoing.batches.look, house.outgoing.calls.new_call_sid)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
         organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
@@ -58,7 +62,8 @@ def http_app(house: Application) -> Flask:
         nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
-        calls.door(Ordering(store, house.outgoing.calls)),
+        calls.door(ordering),
+        batch.door(store, batches, ordering, mask=settings.mask_numbers),
         events.door(house.bus),
         sip_trunks.door(house.trunks),
         phone_numbers.door(house.numbers),

@@ -177,7 +177,7 @@ class RedisBatches(ABC):
                 pipe.zadd(name, here)
             if gone := [f"{row.number:06d}" for row in rows if row.state is not state]:
                 pipe.zrem(name, *gone)
-        done = {
+        done: dict[Any, Any] = {
             str(row.number): row.status.value if row.status else ""
             for row in rows
             if row.state is RowState.DONE
