@@ -170,7 +170,7 @@ class Batches:
             self._rows.abort(run)
         if not run.placing and run.wants_rows:
             self._finish(run)
-        if now >= run.noted_at + _NOTE_SECONDS:
+        if now >= run.noted_at + _NOTE_SECONDS or bool(run.waits_for) != bool(run.batch.waits_for):
             self._note(run, now)
 
     def _finish(self, run: Run) -> None:

@@ -13,7 +13,7 @@ from fscontrol.model.batch import Batch, BatchRow
 from fscontrol.store.fence import Fence
 
 FIRST_PATIENCE = 0.25
-LONGEST_PATIENCE = 8.0
+LONGEST_PATIENCE = 3.0
 RATE_SECONDS = 60.0
 Key = tuple[str | None, str]
 """The trunk that is asked for and the number that calls: where one row finds no room, others of its kind find none."""

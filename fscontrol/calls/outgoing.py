@@ -23,7 +23,7 @@ from fscontrol.calls.trying import Trying
 from fscontrol.calls.ways_out import WaysOut
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.nodes import Nodes
-from fscontrol.model.registration import Registration
+from fscontrol.model.registration import GatewayState, Registration
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store
 
@@ -78,13 +78,20 @@ def make_outgoing(
     def open_nodes() -> list[str]:
         return [node.name for node in nodes.reachable if node.name not in draining]
 
+    def seen(node: str, gateway: str) -> Registration | None:
+        """Of a node that another control plane steers nobody tells us all gateways: what is in force there is tried."""
+        known = registration(node, gateway)
+        if known is None and not is_ours(node):
+            return Registration(node, gateway, GatewayState.NOREG, "", 0.0)
+        return known
+
     calls = OutboundCalls(
         name,
         book,
         nodes,
         legs,
         Trying(book, nodes, legs, gate, rules, time.time, take_over),
-        WaysOut(store, open_nodes, registration, random).of,
+        WaysOut(store, open_nodes, seen, random).of,
         store.organization,
         limits,
         gate,

@@ -12,9 +12,8 @@ from fscontrol.model.batch import Batch, BatchRow, BatchState, RowState
 from fscontrol.model.call import CallStatus
 from fscontrol.model.outbound import OutboundRequest
 from fscontrol.store.base import DAYS_KEPT, Fence, Store
-from tests.contract.test_store import Opener, keys, kind, open_one, redis_url, store
+from tests.contract.stores import Opener
 
-__all__ = ["keys", "kind", "open_one", "redis_url", "store"]
 NOW = 1_800_000_000.0
 ME = Author(Principal("me", Role.ADMIN))
 
