@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event as Signal
 
 from fscontrol.calls.batch_rows import Rows
-from fscontrol.calls.batch_run import Run
+from fscontrol.calls.batch_run import BREATH_SECONDS, Run
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.errors import FscontrolError, LeaseLost
@@ -206,7 +206,7 @@ class Batches:
                         run.turn = self._turn_of[run.batch.organization] = self._turns
                         placed = True
                         break
-                gevent.sleep(0)
+                gevent.sleep(BREATH_SECONDS)
             if not placed or self._ended:
                 break
         if self._ended:

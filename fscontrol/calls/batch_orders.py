@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+import gevent
+
+from fscontrol.calls.batch_run import BREATH_SECONDS
 from fscontrol.calls.claims import Claim, Claims
 from fscontrol.errors import BatchOver, NotFound
 from fscontrol.model.audit import Author, entry
@@ -64,7 +67,7 @@ class BatchOrders:
         def make(batch_id: str) -> None:
             now = self._clock()
             changes = {"id": batch_id, "created_at": now, "rows": len(requests)}
-            rows = [BatchRow(number=number, asked=asked) for number, asked in enumerate(requests, 1)]
+            rows = _rows_of(requests)
             told = entry(author, now, batch.organization, "started", f"batch {batch_id} of {len(rows)} calls")
             self._store.add_batch(batch.model_copy(update=changes), rows, told)
             self._look()
@@ -110,3 +113,13 @@ class BatchOrders:
         while rows := self._store.rows_of_batch(batch_id, last, ROWS_AT_ONCE):
             yield rows
             last = rows[-1].number
+            gevent.sleep(BREATH_SECONDS)
+
+
+def _rows_of(requests: Sequence[OutboundRequest]) -> list[BatchRow]:
+    rows = []
+    for number, asked in enumerate(requests, 1):
+        rows.append(BatchRow(number=number, asked=asked))
+        if number % ROWS_AT_ONCE == 0:
+            gevent.sleep(BREATH_SECONDS)
+    return rows

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import gevent
+
 from fscontrol.calls.announcing import Tell
-from fscontrol.calls.batch_run import Run
+from fscontrol.calls.batch_run import BREATH_SECONDS, Run
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.ordering import Wanted, order
 from fscontrol.calls.outbound import OutboundCalls
@@ -138,6 +140,7 @@ class Rows:
             self._store.put_rows(run.batch.id, [given_up(row, *told) for row in rows], run.fence)
         while rows := self._store.rows_in(run.batch.id, RowState.WAITING, ROWS_AT_ONCE):
             self._store.put_rows(run.batch.id, [given_up(row, *told) for row in rows], run.fence)
+            gevent.sleep(BREATH_SECONDS)
         if run.batch.hangs_up:
             for call_sid in list(run.placing):
                 self._hang_up(call_sid)

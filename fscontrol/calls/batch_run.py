@@ -15,6 +15,8 @@ from fscontrol.store.fence import Fence
 FIRST_PATIENCE = 0.25
 LONGEST_PATIENCE = 3.0
 RATE_SECONDS = 60.0
+BREATH_SECONDS = 0.001
+"""A sleep of 0 would not do: gevent runs fifty of them before it looks at sockets and timers again."""
 Key = tuple[str | None, str]
 """The trunk that is asked for and the number that calls: where one row finds no room, others of its kind find none."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import gevent
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fscontrol.calls.batch_run import BREATH_SECONDS
 from fscontrol.calls.ordering import Wanted, order
 from fscontrol.errors import InvalidDocument, Problem, RequestError
 from fscontrol.http.answers import Page, Seconds
@@ -128,7 +129,7 @@ def requests_of(
     organization: Organization,
     rows: Iterable[tuple[str, object]],
     from_number: str = "",
-    pause: Callable[[], object] = lambda: gevent.sleep(0),
+    pause: Callable[[], object] = lambda: gevent.sleep(BREATH_SECONDS),
 ) -> list[OutboundRequest]:
     """What the rows ask for. Raises `InvalidDocument` with whatever is wrong with any of them, by its place."""
     numbers = {number.phone_number: number for number in organization.phone_numbers}

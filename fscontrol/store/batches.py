@@ -13,8 +13,8 @@ from fscontrol.model.audit import AuditEntry
 from fscontrol.model.batch import Batch, BatchRow, BatchState, Counts, RowState
 from fscontrol.store.fence import Fence
 
-ROWS_AT_ONCE = 500
-"""The most rows that are read or written in one go."""
+ROWS_AT_ONCE = 100
+"""The most rows that are read, written out or made in one go: a few milliseconds of the hub's."""
 
 
 class BatchStore(Protocol):

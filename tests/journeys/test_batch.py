@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import requests
 from fscontrol.simulator.carriers import CallAnswer
 from tests import switches
 from tests.bridge import API_KEY
+from tests.journeys.test_commands import run
 from tests.journeys.test_outbound import FROM, House, house, trunk_to
 from tests.switches import StandInSwitch
 from tests.waiting import eventually
@@ -220,3 +222,29 @@ def test_two_organisations_take_turns(stand_in: House) -> None:
     assert all(shown(stand_in, batch)["state"] == "running" for batch in long)
     for batch in long:
         reaches(stand_in, batch, "done")
+
+
+def test_the_commands(stand_in: House, tmp_path: Path) -> None:
+    stand_in.push(trunk_to(stand_in.carrier("486"), "first", 1))
+    place = {
+        "SIP_BRIDGE_API_KEY": API_KEY,
+        "FSCONTROL_HTTP": f"127.0.0.1:{stand_in.bridge.application.http.port}",
+    }
+
+    def said(*arguments: str, code: int = 0) -> str:
+        done = run("batch", *arguments, cwd=tmp_path, **place)
+        assert done.returncode == code, done.stderr
+        return done.stdout + (done.stderr if code else "")
+
+    (tmp_path / "bad.csv").write_text(f"to_number\n{number(1)}\nnobody\n")
+    refused = said("start", "bad.csv", "--from", FROM, "--organization", "7", code=1)
+    assert "line 3: Invalid phone number format" in refused
+    (tmp_path / "good.csv").write_text(f"to_number\n{number(1)}\n{number(2)}\n")
+    watched = said("start", "good.csv", "--from", FROM, "--name", "By hand", "--watch", "--json")
+    found = json.loads(watched)
+    assert (found["state"], found["by_status"], found["name"]) == ("done", {"busy": 2}, "By hand")
+    assert found["id"] in said("list")
+    assert "2 busy" in said("show", found["id"])
+    assert "(HTTP 409)" in said("pause", found["id"], code=1)
+    said("results", found["id"], "--output", "results.csv")
+    assert (tmp_path / "results.csv").read_bytes().count(b"\r\n") == 3
