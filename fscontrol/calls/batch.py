@@ -53,10 +53,11 @@ class Batches:
         is_placed: Callable[[CallRecord], bool],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        calls_kept: int,
     ) -> None:
         self._name = name
         self._store = store
-        self._rows = Rows(store, book, nodes, calls, is_placed, clock, monotonic)
+        self._rows = Rows(store, book, nodes, calls, is_placed, clock, monotonic, calls_kept)
         self._clock = clock
         self._monotonic = monotonic
         self._runs: dict[str, Run] = {}

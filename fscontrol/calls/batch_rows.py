@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _READ_AHEAD = 200
 _READ_AGAIN_SECONDS = 1.0
+_SURELY_KEPT_SECONDS = 80_000
+"""Less than the least a record can be kept by its age, a day."""
 _WANTED = set(Wanted.model_fields)
 
 
@@ -44,6 +46,7 @@ class Rows:
         is_placed: Callable[[CallRecord], bool],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        calls_kept: int,
     ) -> None:
         self._store = store
         self._book = book
@@ -52,6 +55,7 @@ class Rows:
         self._is_placed = is_placed
         self._clock = clock
         self._monotonic = monotonic
+        self._calls_kept = calls_kept
 
     def place_one(self, run: Run) -> bool:
         """Whether a row was dealt with."""
@@ -101,7 +105,8 @@ class Rows:
 
     def _place(self, run: Run, row: BatchRow, placing: Placing) -> None:
         """First the row with its call_sid, then the record, then the INVITE."""
-        begun = row.model_copy(update={"state": RowState.PLACING, "call_sid": placing.call_sid})
+        named = {"state": RowState.PLACING, "call_sid": placing.call_sid, "started_at": self._clock()}
+        begun = row.model_copy(update=named)
         try:
             self._store.put_rows(run.batch.id, [begun], run.fence)
         except FscontrolError:
@@ -117,7 +122,7 @@ class Rows:
         try:
             record = self._book.get(call_sid)
         except NotFound:
-            run.put_first(run.placing.pop(call_sid))  # its record comes before any INVITE: nobody was called
+            self._without_record(run, run.placing[call_sid])
             return
         if not record.status.is_final and not record.attempts and not self._is_placed(record):
             # Whoever placed it died before its first INVITE.
@@ -125,6 +130,24 @@ class Rows:
             record = self._book.put(record.model_copy(update=changes), Tell.STATUS)
         if record.status.is_final:
             self.over(run, record)
+
+    def _without_record(self, run: Run, row: BatchRow) -> None:
+        """Its record comes before any INVITE: nobody was called, unless the record was there and had to make room."""
+        is_gone = self._may_have_been_trimmed(row.started_at or 0.0)
+        if is_gone:
+            lost = given_up(row, CallStatus.FAILED, "outcome_unknown", self._clock())
+            self._store.put_rows(run.batch.id, [lost], run.fence)
+        del run.placing[row.call_sid]
+        if not is_gone:
+            run.put_first(row)
+
+    def _may_have_been_trimmed(self, at: float) -> bool:
+        """The oldest of those that are over go first: where an older one is left, one of that moment is."""
+        _, total = self._store.calls(0, 1)
+        if total < self._calls_kept and at > self._clock() - _SURELY_KEPT_SECONDS:
+            return False
+        oldest = self._store.calls(max(0, total - 1), 1)[0]
+        return not any(one.status.is_final and one.started_at < at for one in oldest)
 
     def over(self, run: Run, record: CallRecord) -> None:
         row = after(run.placing[record.call_sid], record, self._clock())

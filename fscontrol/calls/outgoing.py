@@ -100,5 +100,7 @@ def make_outgoing(
         clock=time.time,
     )
     orphans = Orphans(name, book, store, nodes, legs, is_ours, calls.is_placing, found, time.time)
-    batches = Batches(name, store, book, nodes, calls, orphans.is_placed, time.time, time.monotonic)
+    batches = Batches(
+        name, store, book, nodes, calls, orphans.is_placed, time.time, time.monotonic, settings.calls_kept
+    )
     return Outgoing(calls, legs, orphans, batches)

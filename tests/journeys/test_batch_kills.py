@@ -127,7 +127,7 @@ def test_what_a_dead_one_left_is_called_where_nobody_was_called_yet(tmp_path: Pa
             for index in range(3)
         ]
         found = [
-            BatchRow(number=n, asked=one, state=RowState.PLACING, call_sid=f"sip-{n}")
+            BatchRow(number=n, asked=one, state=RowState.PLACING, call_sid=f"sip-{n}", started_at=time.time())
             for n, one in enumerate(asked, 1)
         ]
         store.add_batch(Batch(id="batch-1", organization="7", created_at=time.time(), rows=3), found)
@@ -151,6 +151,20 @@ def test_what_a_dead_one_left_is_called_where_nobody_was_called_yet(tmp_path: Pa
             assert told[1]["call_sid"] != "sip-2"
             assert told[2]["reason"] == "ended_unseen"
         assert invites(running) == {number(0): 1, number(1): 1}
+
+
+def test_a_row_whose_record_may_have_made_room_for_others_is_not_called_again(tmp_path: Path) -> None:
+    with house("stand-in", tmp_path) as running:
+        begin(running)
+        asked = OutboundRequest(organization="7", from_number=FROM, to_number=number(0), assistant_id=1)
+        long_ago = BatchRow(number=1, asked=asked, state=RowState.PLACING, call_sid="sip-1", started_at=1.0)
+        store = running.bridge.application.store
+        store.add_batch(Batch(id="batch-1", organization="7", created_at=1.0, rows=1), [long_ago])
+        reaches(running, "batch-1", "done")
+        assert [(row["status"], row["reason"]) for row in results(running, "batch-1")] == [
+            ("failed", "outcome_unknown")
+        ]
+        assert not invites(running)
 
 
 def test_a_key_whose_claimer_died_names_a_call_that_is_placed(tmp_path: Path) -> None:
