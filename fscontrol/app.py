@@ -111,7 +111,11 @@ class Application:
             self.telling.announcer,
             time.time,
             mask=settings.mask_numbers,
-            ended=each_of(self.metrics.call_ended, self.watch.tally.call_ended),
+            ended=each_of(
+                self.metrics.call_ended,
+                self.watch.tally.call_ended,
+                lambda record: self.outgoing.batches.call_ended(record),  # noqa: PLW0108  (made below)
+            ),
             changed=each_of(self.metrics.call_changed, self.happenings.call_changed),
             is_placed=lambda record: self.outgoing.orphans.is_placed(record),  # noqa: PLW0108  (made below)
         )

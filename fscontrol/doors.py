@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from fscontrol.calls.batch_orders import BatchOrders
 from fscontrol.calls.ordering import Ordering
 from fscontrol.http import (
     alarms,
     api_keys,
     audit,
+    batch,
     calls,
     control,
     documentation,
@@ -53,6 +55,8 @@ def http_app(house: Application) -> Flask:
     ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
     binding = Binding(settings.sip_ip, settings.sip_port, settings.rtp_ports, settings.external_ip)
     states = trunks.TrunkStates(house.watch.breakers, house.watch.tally)
+    ordering = Ordering(store, house.outgoing.calls)
+    batches = BatchOrders(store, house.outgoing.batches.look, house.outgoing.calls.new_call_sid)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
         organizations.door(
@@ -67,7 +71,8 @@ def http_app(house: Application) -> Flask:
         alarms.door(store),
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
-        calls.door(Ordering(store, house.outgoing.calls)),
+        calls.door(ordering),
+        batch.door(store, batches, ordering, mask=settings.mask_numbers),
         events.door(house.bus),
         sip_trunks.door(house.trunks, states.is_tripped),
         phone_numbers.door(house.numbers),

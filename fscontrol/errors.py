@@ -18,6 +18,7 @@ FscontrolError                      internal
 │   ├── GatewayDoesNotRegister      gateway_does_not_register  a gateway with register=false was to register
 │   ├── RemovalHeld                 removal_held           so much would be removed that it has to be forced
 │   ├── CallOver                    call_over              what was asked of a call that has ended
+│   ├── BatchOver                   batch_over             what was asked of a batch that is over or being aborted
 │   ├── CallNotAnswered             call_not_answered      what only an answered call can do
 │   ├── TransferUnderWay            transfer_under_way     a call can be transferred once
 │   └── TooManyRequests             too_many_requests      `retry_after` seconds
@@ -175,6 +176,12 @@ class RemovalHeld(RequestError):
     """So much of a node would be removed that somebody has to insist; nothing was changed."""
 
     id = "removal_held"
+
+
+class BatchOver(RequestError):
+    """The batch is over, or is being aborted: it can neither be paused nor resumed."""
+
+    id = "batch_over"
 
 
 class CallOver(RequestError):

@@ -153,6 +153,12 @@ class CallBook:
         """Whether records wait for the store: killed now, this process takes them with it."""
         return bool(self._waiting)
 
+    def is_stored(self, call_sid: str) -> bool:
+        """Whether the store has all that is known of a call: whoever looks there after our end finds it."""
+        return call_sid not in self._being_written and all(
+            one.call_sid != call_sid for one, _ in self._waiting
+        )
+
     @property
     def masks(self) -> bool:
         """Whether records are stored masked."""

@@ -6,20 +6,21 @@ one call. Refuses: to say whose a number is that is not the asker's.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import phonenumbers
 from pydantic import Field, TypeAdapter, ValidationError
 
+from fscontrol.calls.claims import Claim, Claims
 from fscontrol.calls.outbound import OutboundCalls
-from fscontrol.errors import IdempotencyKeyReused, InvalidDocument, MalformedBody, NotFound, Problem
+from fscontrol.errors import InvalidDocument, MalformedBody, NotFound, Problem
 from fscontrol.model.organization import E164, Organization, PhoneNumber
 from fscontrol.model.outbound import OutboundRequest
 from fscontrol.model.trunk import FrozenModel, Trunk
 from fscontrol.store.base import Store
-from fscontrol.store.placements import Placement
 
 NO_NUMBER = "Invalid phone number format. Use E.164 format (e.g., +1234567890)"
 _E164: TypeAdapter[str] = TypeAdapter(E164)
@@ -45,7 +46,7 @@ class Ordering:
     def __init__(self, store: Store, calls: OutboundCalls, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._calls = calls
-        self._clock = clock
+        self._claims = Claims(store, clock)
 
     def organization_of(self, number: str) -> str | None:
         """Whose number it is, for a principal of all organisations; None when nobody's or several's."""
@@ -65,22 +66,29 @@ class Ordering:
         if known is None:
             raise NotFound(f"there is no organisation {organization!r}")
         request = order(known, wanted).model_copy(update={"idempotency_key": key})
-        call_sid = self._calls.new_call_sid()
-        if key:
-            stands = self._store.claim_placement(known.key, key, Placement(call_sid, digest), self._clock())
-            if stands.digest != digest:
-                raise IdempotencyKeyReused("this Idempotency-Key was sent with another body before")
-            if stands.call_sid != call_sid:
-                return stands.call_sid
-        return self._calls.place(request, call_sid).call_sid
+
+        def exists(call_sid: str) -> bool:
+            return self._calls.is_placing(call_sid) or self._store.call(call_sid) is not None
+
+        return self._claims.once(
+            known.key,
+            Claim(key, digest, self._calls.new_call_sid()),
+            exists,
+            lambda call_sid: self._calls.place(request, call_sid),
+        )
 
 
-def order(organization: Organization, wanted: Wanted) -> OutboundRequest:
-    """The request; pure. Raises as `Ordering.place`."""
+def order(
+    organization: Organization, wanted: Wanted, own_numbers: Mapping[str, PhoneNumber] | None = None
+) -> OutboundRequest:
+    """The request; pure. `own_numbers`, where there are many to ask for. Raises as `Ordering.place`."""
     trunk = _trunk(organization, wanted.trunk_id)
     from_text = wanted.from_number or _a_number_of(organization, trunk)
     to_number, from_number = e164(wanted.to_number), e164(from_text)
-    own = next((one for one in organization.phone_numbers if one.phone_number == from_number), None)
+    if own_numbers is None:
+        own = next((one for one in organization.phone_numbers if one.phone_number == from_number), None)
+    else:
+        own = own_numbers.get(from_number)
     if not _may_call_from(organization, own, from_number):
         raise NotFound(f"No assistant found for phone number {from_number}")
     assistant = wanted.assistant_id if wanted.assistant_id is not None else own and own.assistant_id
@@ -100,6 +108,7 @@ def order(organization: Organization, wanted: Wanted) -> OutboundRequest:
     )
 
 
+@functools.lru_cache(4096)
 def e164(text: str) -> str:
     """A number in E.164 that a numbering plan knows the length of. Raises `MalformedBody` in the published words."""
     try:

@@ -26,6 +26,7 @@ from fscontrol.errors import FscontrolError, NotFound
 from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.limits import Refusal
 from fscontrol.model.organization import Organization
 from fscontrol.model.outbound import OutboundRequest, SkipReason
 from fscontrol.telemetry.greenlets import spawn
@@ -83,15 +84,40 @@ class OutboundCalls:
 
     def place(self, request: OutboundRequest, call_sid: str | None = None) -> CallRecord:
         """Begin to place a call; its record. Raises `NotFound` for an organisation that is not there, `StoreError`."""
+        return self.begin(self.prepare(request, call_sid))
+
+    def prepare(self, request: OutboundRequest, call_sid: str | None = None) -> Placing:
+        """What would be placed, and by which ways; nobody is told yet. Raises as `place`."""
         organization = self._organization(request.organization)
         if organization is None:
             raise NotFound(f"there is no organisation {request.organization!r}")
         choice = self._ways(organization, request)
+        return Placing(call_sid or self._new_call_sid(), request, organization, choice, self._gate)
+
+    def hold(self, placing: Placing) -> bool:
+        """Take the place of the first way that has one, before anybody hears of the call; False: all are full.
+
+        For calls that would rather not be made now than be refused, or wait in front of somebody.
+        """
+        placing.may_wait = False
+        for way in placing.choice.ways:
+            if self._queue.take(placing.call_sid, placing.scopes(way.trunk)) is None:
+                placing.holds = way.trunk.id
+                return True
+        return False
+
+    def let_go(self, placing: Placing) -> None:
+        """Give back what `hold` took: the call is not begun."""
+        self._places.release(placing.call_sid)
+
+    def begin(self, placing: Placing) -> CallRecord:
+        """Begin to place what was prepared; its record."""
+        choice, request = placing.choice, placing.request
         record = CallRecord(
-            call_sid=call_sid or self._new_call_sid(),
+            call_sid=placing.call_sid,
             direction="outbound",
             node=choice.ways[0].node if choice.ways else "",
-            organization_id=organization.id,
+            organization_id=placing.organization.id,
             trunk_id=choice.ways[0].trunk.id if choice.ways else None,
             from_number=request.from_number,
             to_number=request.to_number,
@@ -101,14 +127,13 @@ class OutboundCalls:
             skipped=choice.skipped,
             started_at=self._clock(),
         )
-        placing = self._placing[record.call_sid] = Placing(
-            record.call_sid, request, organization, choice, self._gate
-        )
+        self._placing[record.call_sid] = placing
         placing.note("route", f"{len(choice.ways)} ways", ", ".join(way.trunk.id for way in choice.ways))
         try:
             record = self._book.put(record, Tell.STATUS)
         except BaseException:
             del self._placing[record.call_sid]
+            self.let_go(placing)
             raise
         spawn(f"place {record.call_sid}", self._run, placing)
         return record
@@ -164,14 +189,22 @@ class OutboundCalls:
                 continue  # the same carrier by another node of ours would say the same
             if not self._nodes[way.node].connected:
                 self._trying.skip(placing, way, SkipReason.NO_NODE, f"{way.node} is unreachable")
-            elif refusal := self._queue.take(placing.call_sid, placing.scopes(way.trunk)):
+            elif refusal := self._place_on(placing, way):
                 placing.full.append(way)
                 detail = f"{refusal.scope} allows {refusal.limit:g}"
                 self._trying.skip(placing, way, SkipReason.AT_LIMIT, detail)
             elif self._is_let_through(placing, way):
                 return way
         placing.passage.leave()
-        return self._way_waited_for(placing) if self._queue.seconds else None
+        return self._way_waited_for(placing) if self._queue.seconds and placing.may_wait else None
+
+    def _place_on(self, placing: Placing, way: Way) -> Refusal | None:
+        """Its place on the way's trunk: the one it came with, or one taken now."""
+        is_held, placing.holds = placing.holds == way.trunk.id, ""
+        if is_held:
+            return None
+        self._places.release(placing.call_sid)  # what it came with was for another
+        return self._queue.take(placing.call_sid, placing.scopes(way.trunk))
 
     def _way_waited_for(self, placing: Placing) -> Way | None:
         """The first of the ways at their limits on which a place comes free; None: none does in time."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fscontrol.calls.batch import Batches
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.dialling import DialRules
 from fscontrol.calls.draining import Draining
@@ -35,6 +36,7 @@ class Outgoing:
     calls: OutboundCalls
     legs: Legs
     orphans: Orphans
+    batches: Batches
 
     def follow(self, node: NodeClient) -> None:
         """Take the events of a node that concern them; `calls.hung_up` is for its CHANNEL_HANGUP_COMPLETE."""
@@ -44,9 +46,11 @@ class Outgoing:
     def start(self) -> None:
         """Begin to look after calls."""
         self.orphans.start()
+        self.batches.start()
 
     def stop(self) -> None:
         """Legs that ring go on; a restarted control plane takes them up."""
+        self.batches.stop()
         self.orphans.stop()
 
 
@@ -99,4 +103,7 @@ def make_outgoing(
         clock=time.time,
     )
     orphans = Orphans(name, book, store, nodes, legs, is_ours, calls.is_placing, found, time.time)
-    return Outgoing(calls, legs, orphans)
+    batches = Batches(
+        name, store, book, nodes, calls, orphans.is_placed, time.time, time.monotonic, settings.calls_kept
+    )
+    return Outgoing(calls, legs, orphans, batches)

@@ -28,6 +28,7 @@ class Placing:
     """`ends_for` says why it is to end: a hangup cause, or a reason of ours; empty while nobody wants that.
 
     `ways` are those not tried yet, `full` those passed over at their limits; `unserved` says why it did not even wait.
+    `may_wait`: in the queue for a place. `holds`: the trunk on which it has one already.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Placing:
         self.is_prewarmed = False
         self.waits_until: float | None = None
         self.waiter: Waiter | None = None
+        self.may_wait = True
+        self.holds = ""
         self.ends_for = ""
         self._trail = Trail()
         self.passage = Passage(gate, organization.key, call_sid, self.note)

@@ -10,6 +10,8 @@ import time
 import uuid
 from collections.abc import Callable
 
+import gevent
+
 from fscontrol.calls.announcing import Tell
 from fscontrol.calls.attempting import Attempting
 from fscontrol.calls.book import CallBook
@@ -26,6 +28,10 @@ from fscontrol.model.call import CallStatus
 from fscontrol.model.outbound import Attempt, AttemptOutcome, Skipped, SkipReason
 
 log = logging.getLogger(__name__)
+
+_STORE_SECONDS = 5.0
+"""How long a store that fails may hold up an attempt."""
+_STORE_LOOKS = 50
 
 
 class Trying:
@@ -89,6 +95,11 @@ class Trying:
             steps=tuple(placing.steps),
         )  # fmt: skip
         try:
+            if not self._is_stored(placing):
+                placing.passage.tell(CarrierOutcome.NOTHING)
+                placing.attempts.pop()  # never asked for
+                self.close(placing, CallStatus.FAILED, "unavailable")
+                return True
             attempting = Attempting(
                 self._nodes[way.node], leg, dial.ring_seconds,
                 dial.progress_seconds, lambda: bool(placing.ends_for),
@@ -108,6 +119,14 @@ class Trying:
                     return True
         finally:
             self._legs.end(leg)
+
+    def _is_stored(self, placing: Placing) -> bool:
+        """No INVITE before the store has it: killed now, we would be the only ones who know of it."""
+        for _ in range(_STORE_LOOKS):
+            if self._book.is_stored(placing.call_sid):
+                return True
+            gevent.sleep(_STORE_SECONDS / _STORE_LOOKS)
+        return False
 
     def _ringing(self, placing: Placing, leg: Leg) -> None:
         """Told as it happens, once a call."""

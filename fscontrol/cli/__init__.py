@@ -22,6 +22,7 @@ _COMMANDS = {
     "calls": "fscontrol.cli.remote",
     "call": "fscontrol.cli.control",
     "originate": "fscontrol.cli.originate",
+    "batch": "fscontrol.cli.batch",
     "explain": "fscontrol.cli.explain",
     "outbox": "fscontrol.cli.outbox",
     "outbox-resend": "fscontrol.cli.outbox",

@@ -45,7 +45,11 @@ def json_body(*, optional: bool = False) -> Any:
 
     `optional`: no body at all is an empty object.
     """
-    raw = raw_body()
+    return json_of(raw_body(), optional=optional)
+
+
+def json_of(raw: bytes, *, optional: bool = False) -> Any:
+    """What was read as JSON; see `json_body`."""
     if not raw.strip():
         if optional:
             return {}

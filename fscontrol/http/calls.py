@@ -100,7 +100,7 @@ def door(ordering: Ordering) -> Blueprint:
     def place(wanted: Wanted, organization: str | None = None) -> str:
         if not wanted.from_number and wanted.trunk_id is None:
             raise MalformedBody("from_phone_number is required")
-        owner = organization or _organization(ordering, wanted.from_number)
+        owner = organization or owner_of(ordering, wanted.from_number)
         return ordering.place(owner, wanted, *_idempotency())
 
     @routes.post("/api/calls")
@@ -155,7 +155,7 @@ def door(ordering: Ordering) -> Blueprint:
     return routes
 
 
-def _organization(ordering: Ordering, from_number: str) -> str:
+def owner_of(ordering: Ordering, from_number: str) -> str:
     """The asker's own or the one he names; for a principal of all of them, else the one whose number it is."""
     if auth.principal().organization is None and not request.headers.get(auth.ORGANIZATION_HEADER):
         owner = ordering.organization_of(from_number)
@@ -164,12 +164,18 @@ def _organization(ordering: Ordering, from_number: str) -> str:
     return auth.organization()
 
 
-def _idempotency() -> tuple[str, str]:
-    """The key of the request, empty without one, and a digest of what it asks for."""
+def idempotency_key() -> str:
+    """The key of the request, empty without one. Raises `InvalidDocument`."""
     key = request.headers.get("Idempotency-Key", "").strip()
     if len(key) > _LONGEST_KEY or not all("!" <= character <= "~" for character in key):
         why = f"must be at most {_LONGEST_KEY} visible ASCII characters"
         raise InvalidDocument([Problem("header Idempotency-Key", why)])
+    return key
+
+
+def _idempotency() -> tuple[str, str]:
+    """The key of the request, and a digest of what it asks for."""
+    key = idempotency_key()
     asked = f"{request.path}\n{json.dumps(g.asked, sort_keys=True)}" if key else ""
     return key, hashlib.sha256(asked.encode()).hexdigest()
 

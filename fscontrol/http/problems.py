@@ -36,6 +36,7 @@ HTTP_STATUS: dict[type[FscontrolError], int] = {
     errors.GatewayDoesNotRegister: 409,
     errors.RemovalHeld: 409,
     errors.CallOver: 409,
+    errors.BatchOver: 409,
     errors.CallNotAnswered: 409,
     errors.TransferUnderWay: 409,
     errors.TooManyRequests: 429,

@@ -15,6 +15,8 @@ class Placement:
 
     call_sid: str
     digest: str
+    is_done: bool = False
+    """Whether the record was stored. Until then a crash may have come in between, and nothing was dialled."""
 
 
 class PlacementStore(Protocol):
@@ -25,3 +27,15 @@ class PlacementStore(Protocol):
 
         Of several that claim it at the same moment one finds its own.
         """
+
+    def placement_done(self, organization: str, key: str, call_sid: str) -> None:
+        """Note that what was claimed under the key is stored."""
+
+    def take_over_placement(self, organization: str, key: str, call_sid: str, now: float, age: float) -> bool:
+        """Claim anew, for the same call_sid, what was claimed `age` seconds ago or earlier and is not done.
+
+        Of several that try at the same moment one is told True.
+        """
+
+    def forget_placement(self, organization: str, key: str, call_sid: str) -> None:
+        """Nothing came of it, and nothing will: the key is free, unless another has it or it is done."""

@@ -21,6 +21,7 @@ from fscontrol.store.base import AUDIT_DAYS_KEPT, AUDIT_KEPT, DAYS_KEPT, DEAD_LE
 from fscontrol.store.redis_alarms import RedisAlarms
 from fscontrol.store.redis_audit import RedisAudit
 from fscontrol.store.redis_backup import RedisBackup
+from fscontrol.store.redis_batches import RedisBatches
 from fscontrol.store.redis_keys import RedisKeys
 from fscontrol.store.redis_nodes import SEPARATOR, RedisNodes, texts_of
 from fscontrol.store.redis_placements import RedisPlacements
@@ -36,7 +37,9 @@ _MOST_TRIMMED = 1_000
 _MOST_CONNECTIONS = 64
 
 
-class RedisStore(RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisAlarms, RedisBackup):
+class RedisStore(
+    RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisAlarms, RedisBackup, RedisBatches
+):  # fmt: skip
     """`Store` on a Redis server. `timeout` (seconds) bounds every command.
 
     `unfinished`: open it also when a restore was cut off, to restore again.

@@ -89,5 +89,12 @@ def _nothing(_client: redis.Redis, _key: Key, _vault: Vault) -> Commands:
     return []
 
 
-MIGRATIONS: tuple[Migration, ...] = (_seal_fingerprint_key, _nothing)
+def _claims_are_done(client: redis.Redis, key: Key, _vault: Vault) -> Commands:
+    """Version 3 did not note whether what an Idempotency-Key names was stored: it counts as that."""
+    names = {str(name) for name in client.scan_iter(match=key("placement", "*"), count=1_000)}
+    done = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('APPEND', KEYS[1], ' done') end"
+    return [("EVAL", done, "1", name) for name in names]
+
+
+MIGRATIONS: tuple[Migration, ...] = (_seal_fingerprint_key, _nothing, _claims_are_done)
 """Step n makes version n + 2 of version n + 1. None is changed once it was released; a new one is added at the end."""

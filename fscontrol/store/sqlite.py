@@ -26,6 +26,7 @@ from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite_alarms import SqliteAlarms
 from fscontrol.store.sqlite_audit import SqliteAudit
 from fscontrol.store.sqlite_backup import SqliteBackup, insert_call, insert_organization
+from fscontrol.store.sqlite_batches import SqliteBatches
 from fscontrol.store.sqlite_keys import SqliteKeys
 from fscontrol.store.sqlite_leases import SqliteLeases
 from fscontrol.store.sqlite_nodes import SqliteNodes
@@ -51,6 +52,7 @@ class SqliteStore(
     SqlitePlacements,
     SqliteTrunks,
     SqliteAlarms,
+    SqliteBatches,
 ):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 

@@ -31,7 +31,9 @@ _HOLDING = (
     "organizations", "gateways", "node_results", "applied", "drained", "calls", "outbox", "api_keys", "audit",
 )  # fmt: skip
 """Tables whose rows somebody would miss."""
-_ALL = (*_HOLDING, "phone_numbers", "outbox_turns", "meta", "changes", "breakers", "trunk_figures", "alarms")
+_ALL = (
+    *_HOLDING, "batches", "phone_numbers", "outbox_turns", "meta", "changes", "breakers", "trunk_figures", "alarms",
+)  # fmt: skip
 
 
 class SqliteBackup(ABC):

@@ -15,6 +15,7 @@ from fscontrol.store.base import SCHEMA_VERSION
 from fscontrol.store.secrets import Vault, require_one_that_opens
 from fscontrol.store.sqlite_alarms import SCHEMA as ALARMS_SCHEMA
 from fscontrol.store.sqlite_audit import SCHEMA as AUDIT_SCHEMA
+from fscontrol.store.sqlite_batches import SCHEMA as BATCHES_SCHEMA
 from fscontrol.store.sqlite_keys import SCHEMA as KEYS_SCHEMA
 from fscontrol.store.sqlite_leases import SCHEMA as LEASES_SCHEMA
 from fscontrol.store.sqlite_nodes import SCHEMA as NODES_SCHEMA
@@ -76,6 +77,7 @@ def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
             + PLACEMENTS_SCHEMA
             + TRUNKS_SCHEMA
             + ALARMS_SCHEMA
+            + BATCHES_SCHEMA
         ).split(";"),
     ):
         db.execute(statement)
@@ -99,5 +101,13 @@ def _add_destinations(db: sqlite3.Connection, vault: Vault) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key, _add_destinations)
+def _add_batches(db: sqlite3.Connection, vault: Vault) -> None:
+    """Version 3 had no batches, and did not know whether what an Idempotency-Key names was stored."""
+    _create_tables(db, vault)
+    if "is_done" not in {row[1] for row in db.execute("PRAGMA table_info(placements)")}:
+        # Those of before count as done: nobody is called twice for a key of yesterday.
+        db.execute("ALTER TABLE placements ADD COLUMN is_done INTEGER NOT NULL DEFAULT 1")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key, _add_destinations, _add_batches)
 """Step n makes version n + 1 of version n. None is ever changed once it was released; a new one is added at the end."""

@@ -1,0 +1,178 @@
+"""`fscontrol batch`: many calls at once, through a running control plane."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fscontrol import settings as configuration
+from fscontrol.cli.api import ControlPlane
+
+_POLL_SECONDS = 1.0
+_OVER = ("done", "aborted")
+_as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
+
+
+@click.group()
+def batch() -> None:
+    """Many calls at once: start, watch, pause, resume, abort, results."""
+
+
+@batch.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--name", default="", help="What it is called.")
+@click.option("--from", "from_number", default="", help="The number called from, for rows that name none.")
+@click.option("--max-concurrent", type=click.IntRange(1, 1_000), help="Calls at once; default 30.")
+@click.option(
+    "--calls-per-second",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="Calls begun in a second; default 5.",
+)
+@click.option("--organization", default="", help="Whose calls they are, where the key does not say.")
+@click.option("--key", default="", help="The same key twice starts one batch (Idempotency-Key).")
+@click.option("--watch", is_flag=True, help="Show its progress until it is over.")
+@_as_json
+def start(file: IO[bytes], organization: str, key: str, watch: bool, as_json: bool, **given: object) -> None:
+    """Call every row of FILE (CSV; - for standard input).
+
+    Its first line names the columns: to_number, and any of from_number, assistant_id, welcome_message, agenda,
+    variables, variables.NAME, trunk_id, ring_timeout_seconds, max_call_seconds.
+
+    \b
+    Example: fscontrol batch start spring.csv --from +15551230001 --calls-per-second 2 --watch
+    """
+    query = {name: value for name, value in given.items() if value not in (None, "")}
+    headers = {"Content-Type": "text/csv", "X-Organization-Id": organization, "Idempotency-Key": key}
+    control_plane = ControlPlane(configuration.load())
+    told = {name: value for name, value in headers.items() if value}
+    status, answer = control_plane.send("/api/calls/batch", file.read(), told, **query)
+    if status != 202:
+        problems = [f"{item['path']}: {item['message']}" for item in answer.get("problems", ())]
+        raise click.ClickException("\n".join([f"{answer.get('message')} (HTTP {status})", *problems]))
+    _show(control_plane, answer, watch=watch, as_json=as_json)
+
+
+@batch.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="How many.")
+@_as_json
+def list_batches(limit: int, as_json: bool) -> None:
+    """The newest batches."""
+    answer = ControlPlane(configuration.load()).get("/api/calls/batches", limit=limit)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    table = Table(title="Batches", title_justify="left")
+    for column in ("id", "name", "organisation", "started", "rows", "state"):
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
+    for one in answer["items"]:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["created_at"]))
+        row = (one["id"], one["name"] or "-", one["organization_id"], started, one["rows"], one["state"])
+        table.add_row(*(escape(str(value)) for value in row))
+    Console().print(table)
+
+
+@batch.command()
+@click.argument("batch_id")
+@click.option("--watch", is_flag=True, help="Go on until it is over.")
+@_as_json
+def show(batch_id: str, watch: bool, as_json: bool) -> None:
+    """How far a batch is."""
+    control_plane = ControlPlane(configuration.load())
+    answer = control_plane.get(f"/api/calls/batch/{batch_id}")
+    _show(control_plane, answer, watch=watch, as_json=as_json)
+
+
+@batch.command()
+@click.argument("batch_id")
+@_as_json
+def pause(batch_id: str, as_json: bool) -> None:
+    """Place no more for now; calls in progress go on."""
+    _change(batch_id, "pause", as_json=as_json)
+
+
+@batch.command()
+@click.argument("batch_id")
+@_as_json
+def resume(batch_id: str, as_json: bool) -> None:
+    """Go on."""
+    _change(batch_id, "resume", as_json=as_json)
+
+
+@batch.command()
+@click.argument("batch_id")
+@click.option("--hangup", is_flag=True, help="End calls in progress, too.")
+@_as_json
+def abort(batch_id: str, hangup: bool, as_json: bool) -> None:
+    """Place no more ever."""
+    _change(batch_id, "abort", as_json=as_json, hangup=hangup)
+
+
+@batch.command()
+@click.argument("batch_id")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; default: stdout.")
+def results(batch_id: str, output: Path | None) -> None:
+    """What became of each row, as CSV."""
+    text = ControlPlane(configuration.load()).download(f"/api/calls/batch/{batch_id}/results.csv")
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_bytes(text)
+
+
+def _change(batch_id: str, action: str, *, as_json: bool, **query: object) -> None:
+    control_plane = ControlPlane(configuration.load())
+    status, answer = control_plane.ask("POST", f"/api/calls/batch/{batch_id}/{action}", **query)
+    if status != 200:
+        raise click.ClickException(f"{answer.get('message', 'refused')} (HTTP {status})")
+    _show(control_plane, answer, watch=False, as_json=as_json)
+
+
+def _show(control_plane: ControlPlane, answer: dict[str, Any], *, watch: bool, as_json: bool) -> None:
+    if watch:
+        answer = _watch(control_plane, answer, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    console = Console()
+    console.print(f"[bold]{escape(answer['id'])}[/]  {escape(answer['name'])}  {answer['state']}")
+    if not watch:
+        with _bar(console) as progress:
+            progress.add_task(answer["state"], total=answer["rows"], completed=answer["done"], told="")
+    console.print(f"  {_told(answer)}", markup=False)
+
+
+def _watch(control_plane: ControlPlane, answer: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    with _bar(Console(stderr=True, quiet=quiet)) as progress:
+        task = progress.add_task("", total=answer["rows"], told="")
+        while True:
+            told = _told(answer)
+            progress.update(task, completed=answer["done"], description=answer["state"], told=escape(told))
+            if answer["state"] in _OVER:
+                return answer
+            time.sleep(_POLL_SECONDS)
+            answer = control_plane.get(f"/api/calls/batch/{answer['id']}")
+
+
+def _bar(console: Console) -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[told]}"))
+    return Progress(TextColumn("{task.description}"), *columns, console=console)
+
+
+def _told(answer: dict[str, Any]) -> str:
+    said = [f"{answer['waiting']} waiting", f"{answer['in_progress']} in progress"]
+    said += [f"{many} {status}" for status, many in answer["by_status"].items()]
+    if answer["per_minute"] is not None:
+        said.append(f"{answer['per_minute']:g} a minute")
+    if answer["seconds_left"] is not None:
+        said.append(f"about {answer['seconds_left']:.0f} s left")
+    if answer["waits_for"]:
+        said.append(f"waits for {answer['waits_for']}")
+    return ", ".join(said)
