@@ -208,9 +208,8 @@ def scraped(house: Bridge) -> dict[str, float]:
 
 def test_what_happens_is_measured(story: Story) -> None:
     story.house.switch.call(invite("+15551230001"))
-    seen = eventually(
-        lambda: seen if (seen := scraped(story.house))["fscontrol_calls_active[]"] == 0 else None
-    )
+    eventually(lambda: scraped(story.house)["fscontrol_calls_active[]"] == 0)
+    seen = scraped(story.house)
     assert seen["fscontrol_gateways['REGED', 'fs1', 'under_1m']"] == 3
     assert seen["fscontrol_node_connected['fs1']"] == seen["fscontrol_node_steered['fs1']"] == 1
     assert seen["fscontrol_node_event_lag_seconds_count['fs1']"] > 0
