@@ -168,3 +168,17 @@ def test_others_may_tell_of_troubles_too(fleet: Fleet) -> None:
     assert sorted(fleet.look()) == [[], [("raised", "breaker_open")]]
     source.clear()
     assert sorted(fleet.look()) == [[], [("recovered", "breaker_open")]]
+
+
+def test_of_two_that_know_nothing_of_each_other_one_tells(fleet: Fleet) -> None:
+    fleet.look()  # what is raised is read now, and not again for a while
+    fleet.store.release_lease("node:fs1", "one")
+    fleet.planes[0].lease.held = False
+    for plane in fleet.planes:
+        plane.alarming.look()
+    assert sorted(plane.told() for plane in fleet.planes) == [[], [("raised", "node_lost")]]
+    fleet.store.acquire_lease("node:fs1", "two", 3_600)
+    for plane in fleet.planes:
+        plane.alarming.look()
+    assert sorted(plane.told() for plane in fleet.planes) == [[], [("recovered", "node_lost")]]
+    assert fleet.messages() == 2
