@@ -34,7 +34,7 @@ WORDS: dict[str, frozenset[str]] = {
     "status": frozenset(CallStatus)
     | {"failed", "pending", "refused", "unanswered", "held", "unreachable", "converged"},
     "reason": REASONS,
-    "state": frozenset(GatewayState),
+    "state": frozenset(GatewayState) | {"closed", "open", "half_open"},
     "age": frozenset({name for name, _ in AGES} | {OLDEST}),
     "decision": frozenset({"accepted", "refused"}),
     "result": frozenset({"prewarmed", "declined", "failed"}),
@@ -110,6 +110,7 @@ FAMILIES = (
                "decision"),
     _histogram("prewarm_seconds", "How long the backend took to prepare a call", _ASKED, "result"),
     _gauge("limit_places", "Calls that hold a place within the limits of trunks and organisations"),
+    _gauge("breakers", "Trunks whose breaker is not closed, of all control planes on the store", "state"),
     _histogram("call_mos", "Mean opinion score of what callers sent", _MOS),
     _histogram("call_jitter_seconds", "Largest jitter of a call's RTP", _JITTER),
     _counter("rtp_packets_total", "RTP packets of ended calls", "direction"),

@@ -12,7 +12,6 @@ from typing import Any
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
@@ -53,10 +52,6 @@ class Metrics:
     def read(self, source: Source) -> None:
         """Ask for these at each scrape."""
         self._sources.append(source)
-
-    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A gauge that is read when it is scraped."""
-        Gauge(PREFIX + name, text, registry=self._registry).set_function(value)
 
     def count(self, name: str, *values: object, by: float = 1) -> None:
         """Add to a counter."""
