@@ -43,6 +43,22 @@ Source = Callable[[], Iterable[Trouble]]
 """Troubles that others know of; they say so as long as they last, whichever control plane is asked."""
 
 
+def breaker_troubles(
+    tripped: Iterable[tuple[str, str]], why: Callable[[tuple[str, str]], str]
+) -> Iterator[Trouble]:
+    """Those of trunks (organisation and id) that calls are kept from; a breaker has been patient already."""
+    for trunk in tripped:
+        organization, trunk_id = trunk
+        yield Trouble(
+            f"breaker:{organization}/{trunk_id}",
+            AlarmKind.BREAKER_OPEN,
+            why(trunk),
+            0.0,
+            organization=organization,
+            trunk_id=trunk_id,
+        )
+
+
 class Owners:
     """Whose the gateways of nodes are, asked of the store when one in trouble is not known, and not at each look."""
 
@@ -190,7 +206,8 @@ class Alarming:
 
 def make_alarming(house: Application) -> Alarming:
     """What looks for this control plane."""
-    return Alarming(
+    breakers = house.watch.breakers
+    alarming = Alarming(
         house.settings,
         house.store,
         house.leases,
@@ -200,3 +217,5 @@ def make_alarming(house: Application) -> Alarming:
         tells=house.telling.alarm_hook.is_set,
         wake=house.outbox.wake,
     )
+    alarming.sources.append(lambda: breaker_troubles(breakers.tripped, lambda trunk: breakers.of(trunk).why))
+    return alarming

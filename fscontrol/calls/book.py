@@ -155,9 +155,8 @@ class CallBook:
 
     def is_stored(self, call_sid: str) -> bool:
         """Whether the store has all that is known of a call: whoever looks there after our end finds it."""
-        return call_sid not in self._being_written and all(
-            one.call_sid != call_sid for one, _ in self._waiting
-        )
+        waiting = (record.call_sid for record, _ in self._waiting)
+        return call_sid not in self._being_written and call_sid not in waiting
 
     @property
     def masks(self) -> bool:

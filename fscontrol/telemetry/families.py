@@ -34,7 +34,7 @@ WORDS: dict[str, frozenset[str]] = {
     "status": frozenset(CallStatus)
     | {"failed", "pending", "refused", "unanswered", "held", "unreachable", "converged"},
     "reason": REASONS,
-    "state": frozenset(GatewayState) | {"open", "half_open"},
+    "state": frozenset(GatewayState) | {"closed", "open", "half_open"},
     "age": frozenset({name for name, _ in AGES} | {OLDEST}),
     "decision": frozenset({"accepted", "refused"}),
     "result": frozenset({"prewarmed", "declined", "failed"}),
@@ -110,6 +110,7 @@ FAMILIES = (
                "decision"),
     _histogram("prewarm_seconds", "How long the backend took to prepare a call", _ASKED, "result"),
     _gauge("limit_places", "Calls that hold a place within the limits of trunks and organisations"),
+    _gauge("breakers", "Trunks whose breaker is not closed, of all control planes on the store", "state"),
     _histogram("call_mos", "Mean opinion score of what callers sent", _MOS),
     _histogram("call_jitter_seconds", "Largest jitter of a call's RTP", _JITTER),
     _counter("rtp_packets_total", "RTP packets of ended calls", "direction"),
@@ -130,7 +131,6 @@ FAMILIES = (
     _gauge("outbox_dead_letters", "Messages that were given up and are kept"),
     _counter("outbox_dropped_total", "Dead letters beyond what is kept", read=True),
     _gauge("listeners", "Programs that listen to /api/events"),
-    _gauge("breakers", "Trunks whose breaker is not closed, of all control planes on the store", "state"),
     _gauge("alarms", "Alarms raised now, of all control planes on the store", "kind", "severity"),
 )  # fmt: skip
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from fscontrol.alarming import Alarming
+from fscontrol.alarming import Alarming, breaker_troubles
 from fscontrol.errors import StoreError
-from fscontrol.model.alarm import AlarmKind, Trouble
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.message import ALARMS
 from fscontrol.model.registration import GatewayState
@@ -162,9 +161,25 @@ def test_while_the_store_fails_nothing_is_told_and_afterwards_it_is(
 
 
 def test_others_may_tell_of_troubles_too(fleet: Fleet) -> None:
-    source: list[Trouble] = [Trouble("breaker:7/t", AlarmKind.BREAKER_OPEN, "5 in a row", 0.0, trunk_id="t")]
+    tripped = [("7", "t")]
     for plane in fleet.planes:
-        plane.alarming.sources.append(lambda: source)
+        plane.alarming.sources.append(lambda: breaker_troubles(tripped, lambda trunk: f"{trunk[1]} failed"))
     assert sorted(fleet.look()) == [[], [("raised", "breaker_open")]]
-    source.clear()
+    (alarm,) = fleet.store.alarms()
+    assert (alarm.organization, alarm.trunk_id, alarm.detail) == ("7", "t", "t failed")
+    tripped.clear()
     assert sorted(fleet.look()) == [[], [("recovered", "breaker_open")]]
+
+
+def test_of_two_that_know_nothing_of_each_other_one_tells(fleet: Fleet) -> None:
+    fleet.look()  # what is raised is read now, and not again for a while
+    fleet.store.release_lease("node:fs1", "one")
+    fleet.planes[0].lease.held = False
+    for plane in fleet.planes:
+        plane.alarming.look()
+    assert sorted(plane.told() for plane in fleet.planes) == [[], [("raised", "node_lost")]]
+    fleet.store.acquire_lease("node:fs1", "two", 3_600)
+    for plane in fleet.planes:
+        plane.alarming.look()
+    assert sorted(plane.told() for plane in fleet.planes) == [[], [("recovered", "node_lost")]]
+    assert fleet.messages() == 2
