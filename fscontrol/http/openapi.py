@@ -129,6 +129,7 @@ def _models_of(route: Route) -> Iterator[tuple[type[BaseModel], Mode]]:
     operation = route.operation
     yield route.refusal, "serialization"
     yield from ((model, "serialization") for model in operation.answers.values() if model)
+    yield from ((model, "serialization") for model in operation.events.values())
     if operation.request is not None:
         yield operation.request, "validation"
 
@@ -201,6 +202,10 @@ def _responses(route: Route, models: _Models) -> dict[str, Any]:
         elif status in refusals and granted:
             schema = {"anyOf": [schema, refusal]}
         responses[str(status)] = _response(status, schema, kind, _headers(status, operation))
+        if operation.events and status in operation.answers:
+            # OpenAPI 3.1 has no word for the events of a stream; 3.2 has `itemSchema`.
+            events = {name: models.of(model, "serialization") for name, model in operation.events.items()}
+            responses[str(status)]["content"][kind]["x-events"] = events
     return responses
 
 
