@@ -28,6 +28,7 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.model.call import CallRecord, CallStatus
 from fscontrol.model.organization import Organization
 from fscontrol.model.outbound import OutboundRequest, SkipReason
+from fscontrol.telemetry.correlation import begin_call
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class OutboundCalls:
             close()
 
     def _run(self, placing: Placing) -> None:
+        begin_call(placing.call_sid)
         try:
             self._place(placing)
         except Exception as error:
