@@ -22,6 +22,7 @@ from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls
 from fscontrol.calls.limits import Limits
+from fscontrol.calls.masking import masked
 from fscontrol.calls.outgoing import make_outgoing
 from fscontrol.calls.permissions import AlwaysFree
 from fscontrol.calls.resolver import DnsResolver
@@ -57,6 +58,7 @@ from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.removed_nodes import keep_forgetting
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.opening import open_bus, open_store
+from fscontrol.telemetry import tracing
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 from fscontrol.telemetry.metrics import Metrics
@@ -214,6 +216,7 @@ class Application:
 
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
+        tracing.start(self.settings.otlp_endpoint)
         self.bus.start()
         self.sources.start()
         self.outbox.start()
@@ -263,11 +266,13 @@ class Application:
         if self.backend:
             self.backend.close()
         self.store.close()
+        tracing.stop()
         log.info("stopped")
 
     def _call_ended(self, record: CallRecord) -> None:
         self.metrics.call_ended(record)
         self.figures.call_ended(record)
+        tracing.call_ended(masked(record) if self.settings.mask_numbers else record)
 
     def is_ours(self, node: str) -> bool:
         """Whether this control plane steers the node."""
