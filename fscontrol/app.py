@@ -225,15 +225,8 @@ class Application:
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
         self.wall.start()
         self.reconciler.start()
-        self._greenlets.append(
-            spawn(
-                "forget removed nodes",
-                keep_forgetting,
-                self.store,
-                [node.name for node in self.nodes],
-                self.settings.lease_seconds,
-            )
-        )
+        kept = (self.store, [node.name for node in self.nodes], self.settings.lease_seconds)
+        self._greenlets.append(spawn("forget removed nodes", keep_forgetting, *kept))
         self.elsewhere.start()
         self.media.start()
         self.leases.start()
