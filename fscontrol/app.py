@@ -22,6 +22,7 @@ from fscontrol.calls.finding import WayFinder
 from fscontrol.calls.gating import make_watch
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls
+from fscontrol.calls.masking import masked
 from fscontrol.calls.outgoing import make_outgoing
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.shared_limits import make_places
@@ -50,6 +51,7 @@ from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.removed_nodes import keep_forgetting
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.opening import open_bus, open_store
+from fscontrol.telemetry import tracing
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 from fscontrol.telemetry.metrics import Metrics
@@ -115,6 +117,7 @@ class Application:
                 self.metrics.call_ended,
                 self.watch.tally.call_ended,
                 lambda record: self.outgoing.batches.call_ended(record),  # noqa: PLW0108  (made below)
+                lambda record: tracing.call_ended(masked(record) if settings.mask_numbers else record),
             ),
             changed=each_of(self.metrics.call_changed, self.happenings.call_changed),
             is_placed=lambda record: self.outgoing.orphans.is_placed(record),  # noqa: PLW0108  (made below)
@@ -193,6 +196,7 @@ class Application:
 
     def start(self) -> None:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
+        tracing.start(self.settings.otlp_endpoint)
         self.bus.start()
         self.sources.start()
         self.outbox.start()
@@ -201,15 +205,8 @@ class Application:
         _bind("FSCONTROL_CALL_SOCKET", str(self.settings.call_socket), self.call_socket)
         self.wall.start()
         self.reconciler.start()
-        self._greenlets.append(
-            spawn(
-                "forget removed nodes",
-                keep_forgetting,
-                self.store,
-                [node.name for node in self.nodes],
-                self.settings.lease_seconds,
-            )
-        )
+        kept = (self.store, [node.name for node in self.nodes], self.settings.lease_seconds)
+        self._greenlets.append(spawn("forget removed nodes", keep_forgetting, *kept))
         self.elsewhere.start()
         self.media.start()
         self.leases.start()
@@ -246,6 +243,7 @@ class Application:
         if self.backend:
             self.backend.close()
         self.store.close()
+        tracing.stop()
         log.info("stopped")
 
     def is_ours(self, node: str) -> bool:

@@ -658,6 +658,13 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="FSCONTROL_LOG_LEVEL", description="Least severe level logged."
     )
+    otlp_endpoint: Annotated[str, AfterValidator(_http_url)] = Field(
+        "",
+        alias="FSCONTROL_OTLP_ENDPOINT",
+        repr=False,
+        description="Base URL of a collector that takes traces by OTLP over HTTP (`http://127.0.0.1:4318`); empty:"
+        " OTEL_EXPORTER_OTLP_ENDPOINT, and without that no traces. Needs `pip install 'fscontrol[traces]'`.",
+    )
 
     stream_key: Annotated[SecretStr, AfterValidator(_header_value)] = Field(
         SecretStr(""),
@@ -755,7 +762,14 @@ class Settings(BaseModel):
         ):  # fmt: skip
             yield secret.get_secret_value()
         yield from (key.strip() for key in self.secret_key.get_secret_value().split(","))
-        for url in (self.store_url, self.backend_url, self.xml_curl_url, self.alarm_webhook_url):
+        urls = (
+            self.store_url,
+            self.backend_url,
+            self.xml_curl_url,
+            self.alarm_webhook_url,
+            self.otlp_endpoint,
+        )
+        for url in urls:
             yield unquote(urlsplit(url).password or "")
 
     @property
@@ -904,6 +918,8 @@ def load(environment: Mapping[str, str] | None = None, env_file: Path | None = P
     values.update(os.environ if environment is None else environment)
     aliases = {str(field.alias) for field in Settings.model_fields.values()}
     given = {name: value for name, value in values.items() if name in aliases and value not in (None, "")}
+    if standard := values.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        given.setdefault("FSCONTROL_OTLP_ENDPOINT", standard)
     unknown = sorted(name for name in values if name.startswith("FSCONTROL_") and name not in aliases)
     problems = [f"{name} is not a setting of fscontrol; see docs/settings.md" for name in unknown]
     try:

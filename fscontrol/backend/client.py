@@ -22,6 +22,7 @@ from fscontrol.backend.deadline import within
 from fscontrol.backend.messages import PREWARM_PATH, prewarm_body
 from fscontrol.errors import BackendRefused, BackendUnavailable
 from fscontrol.model.call import CallRecord
+from fscontrol.telemetry import tracing
 
 LONGEST_ANSWER = 64 * 1024
 _MOST_CONNECTIONS = 100
@@ -71,6 +72,7 @@ class BackendClient:
             "Accept-Encoding": "identity",  # what is not compressed cannot unfold beyond the bound
             "Idempotency-Key": idempotency_key,
             "User-Agent": "fscontrol",
+            **tracing.headers(),
         }
         if self._secret.get_secret_value():
             headers[signature.HEADER] = signature.sign(self._secret, body, self._clock())

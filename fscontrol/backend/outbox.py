@@ -20,6 +20,7 @@ from fscontrol.backend.retries import FIRST_DELAY_SECONDS, Outcome, next_attempt
 from fscontrol.errors import BackendError, BackendRefused, StoreError
 from fscontrol.model.message import OutboxMessage
 from fscontrol.store.base import Store
+from fscontrol.telemetry.correlation import begin_call
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ class Outbox:
             self._lanes.ended(message.destination)
 
     def _try(self, message: OutboxMessage) -> None:
+        begin_call(message.call_sid)
         try:
             if self._is_too_late(message):
                 log.error("a message is dead", extra={**_named(message), "reason": "its webhook is silent"})

@@ -23,7 +23,7 @@ from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
 from fscontrol.errors import NotFound, StoreError
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CallRecord, CallStatus, MediaFigures
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, MediaFigures
 from fscontrol.model.message import OutboxMessage
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 _MOST_ENDED = 1_000
 _RETRY_SECONDS = 1.0
-
-CALL_SID_VARIABLE = "fscontrol_call_sid"
 
 
 class CallBook:

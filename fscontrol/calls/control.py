@@ -13,7 +13,6 @@ from typing import Literal
 
 import gevent
 
-from fscontrol.calls.book import CALL_SID_VARIABLE
 from fscontrol.calls.channel_state import HELD_VARIABLE, MUTED_VARIABLE, RECORDINGS_VARIABLE
 from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.calls.live import LiveCalls, Outcome
@@ -21,7 +20,7 @@ from fscontrol.errors import CallOver, CommandRefused, FscontrolError, NotFound
 from fscontrol.esl import call_commands, commands
 from fscontrol.esl.call_commands import Direction
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CallRecord
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)

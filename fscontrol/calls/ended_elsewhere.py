@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import gevent
 
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.limits import Places
 from fscontrol.errors import StoreError
 from fscontrol.esl.event import Event
-from fscontrol.model.call import MediaFigures
+from fscontrol.model.call import CALL_SID_VARIABLE, MediaFigures
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
 

@@ -15,7 +15,7 @@ from fscontrol.calls.addresses import printable
 from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.announcing import Tell
 from fscontrol.calls.answering import HANGUP_AT_VARIABLE, AnswerRules, channel_variables, told_to_assistant
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.call_headers import header_values
 from fscontrol.calls.finding import Asked, Trail, WayFinder
 from fscontrol.calls.limits import Places
@@ -25,8 +25,9 @@ from fscontrol.calls.rule_actions import Play, RuleActions
 from fscontrol.errors import CallerGone, FscontrolError
 from fscontrol.esl.call_socket import CallSession
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus
 from fscontrol.model.limits import Refusal
+from fscontrol.telemetry.correlation import begin_call
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class InboundCalls:
         """One call: find its way, take its place, prewarm, answer and park, or refuse. Always leaves a record."""
         trail = Trail()
         record = self._begin(call)
+        begin_call(record.call_sid)
         try:
             values_of = header_values(call)
             asked = Asked(record.source_ip, values_of, _offer(session), node=record.node)
@@ -240,10 +242,8 @@ class InboundCalls:
 
     @staticmethod
     def _log(record: CallRecord, decision: str, sip_status: int) -> None:
-        extra = {"call_sid": record.call_sid, "decision": decision, "sip_status": sip_status}
-        log.info(
-            "call decided", extra={**extra, "organization": record.organization_id, "trunk": record.trunk_id}
-        )
+        told = {"decision": decision, "sip_status": sip_status, "trunk": record.trunk_id}
+        log.info("call decided", extra={**told, "organization": record.organization_id})
 
 
 def _set(session: CallSession, variables: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import gevent
 
 from fscontrol.calls.announcing import Tell
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.channel_state import is_answered
 from fscontrol.calls.legs import Legs
 from fscontrol.errors import CommandRefused, EslError, FscontrolError, NotFound, StoreError
@@ -21,7 +21,7 @@ from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.esl.lease import is_dead_neighbour
 from fscontrol.esl.nodes import Nodes
-from fscontrol.model.call import CallRecord, CallStatus, Step
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, Step
 from fscontrol.model.outbound import AttemptOutcome
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn

@@ -29,6 +29,7 @@ from fscontrol.model.call import CallRecord, CallStatus
 from fscontrol.model.limits import Refusal
 from fscontrol.model.organization import Organization
 from fscontrol.model.outbound import OutboundRequest, SkipReason
+from fscontrol.telemetry.correlation import begin_call
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,7 @@ class OutboundCalls:
             close()
 
     def _run(self, placing: Placing) -> None:
+        begin_call(placing.call_sid)
         try:
             self._place(placing)
         except Exception as error:

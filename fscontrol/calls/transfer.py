@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import gevent
 
-from fscontrol.calls.book import CALL_SID_VARIABLE
 from fscontrol.calls.channel_state import HELD_VARIABLE, TRANSFER_VARIABLE
 from fscontrol.calls.live import LiveCalls, Outcome
 from fscontrol.errors import (
@@ -25,7 +24,7 @@ from fscontrol.errors import (
 )
 from fscontrol.esl import call_commands, commands
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CallRecord
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord
 from fscontrol.model.gateway import gateways_of
 from fscontrol.model.organization import Organization
 from fscontrol.telemetry.greenlets import spawn

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
 from fscontrol import __version__
-from fscontrol.errors import ConfigurationError, FscontrolError
+from fscontrol.cli import exit_codes
+from fscontrol.errors import FscontrolError
 
 _COMMANDS = {
     "serve": "fscontrol.cli.serve",
@@ -19,7 +20,7 @@ _COMMANDS = {
     "trunks": "fscontrol.cli.trunks",
     "nodes": "fscontrol.cli.nodes",
     "alarms": "fscontrol.cli.alarms",
-    "calls": "fscontrol.cli.remote",
+    "calls": "fscontrol.cli.calls",
     "call": "fscontrol.cli.control",
     "originate": "fscontrol.cli.originate",
     "batch": "fscontrol.cli.batch",
@@ -34,12 +35,8 @@ _COMMANDS = {
     "restore": "fscontrol.cli.backup",
     "secrets-rotate": "fscontrol.cli.secrets",
     "secrets-new-key": "fscontrol.cli.secrets",
+    "completion": "fscontrol.cli.completion",
 }
-
-EXIT_REFUSED = 1
-"""The command could not do what was asked."""
-EXIT_CONFIGURATION = 78
-"""The settings do not allow a start (EX_CONFIG of sysexits.h)."""
 
 
 class _Commands(click.Group):
@@ -54,29 +51,28 @@ class _Commands(click.Group):
         command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; an error of ours ends it with a sentence and a code, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except FscontrolError as error:
+            raise exit_codes.stopped_by(error) from None
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\nExit codes:\n{exit_codes.table()}",
+)
 @click.version_option(__version__, prog_name="fscontrol")
 def cli() -> None:
     """Control plane that turns a stock FreeSWITCH into a SIP bridge for AI voice assistants.
 
-    Settings come from the environment or a .env file; docs/settings.md lists them.
-
-    \b
-    Exit codes: 0 done, 1 it could not be done, 2 wrong usage, 78 the settings do not allow a start.
+    Settings come from the environment or a .env file; docs/settings.md lists them. What a command prints is a table as
+    wide as the terminal; in a pipe each row is one whole line, and --json is for programs. NO_COLOR is respected.
     """
 
 
 def main() -> None:
-    """Run a command; an error of ours ends it with a sentence, not a traceback."""
-    try:
-        cli()
-    except ConfigurationError as error:
-        for number, why in enumerate(error.problems):
-            click.echo(
-                f"{'fscontrol cannot start: ' if number == 0 else '                        '}{why}", err=True
-            )
-        sys.exit(EXIT_CONFIGURATION)
-    except FscontrolError as error:
-        click.echo(f"fscontrol: {error} [{error.id}]", err=True)
-        sys.exit(EXIT_REFUSED)
+    """Run a command."""
+    cli(prog_name="fscontrol")

@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.screen import Column, Listing, age, cells, make_console
 
-_COLOURS = {"critical": "red", "warning": "yellow"}
+_COLUMNS = (
+    Column("alarm"),
+    Column("about", 1, folds=True),
+    Column("what to do", 2, folds=True),
+    Column("detail", 3, folds=True),
+    Column("for", 4),
+    Column("severity", 5, colours={"critical": "red", "warning": "yellow"}),
+)
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-def alarms(as_json: bool) -> None:
-    """Show the alarms that are raised now, each with what to do about it.
-
-    \b
-    Examples: fscontrol alarms
-              fscontrol alarms --json
-    """
+@click.command(epilog=examples("fscontrol alarms", "fscontrol alarms --json"))
+@json_option
+def alarms() -> None:
+    """Show the alarms that are raised now, each with what to do about it."""
     answer = ControlPlane(configuration.load()).get("/api/alarms")
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if wants_json():
+        put_json(answer)
     elif answer["items"]:
-        Console().print(alarm_table(answer["items"], time.time()))
+        make_console().print(alarm_table(answer["items"], time.time()))
     else:
         click.echo("no alarms")
 
 
-def alarm_table(found: Iterable[Mapping[str, Any]], now: float) -> Table:
+def alarm_table(found: Iterable[Mapping[str, Any]], now: float) -> Listing:
     """Alarms, oldest first."""
-    table = Table(title="Alarms", title_justify="left", show_lines=True)
-    for column in ("alarm", "about", "for", "detail", "what to do"):
-        table.add_column(column, overflow="fold")
-    for alarm in found:
-        colour = _COLOURS.get(alarm["severity"], "white")
-        about = (
-            alarm["node"],
-            alarm["gateway"],
-            alarm["organization"] and f"organisation {alarm['organization']}",
+    return Listing("Alarms", _COLUMNS, [_alarm(alarm, now) for alarm in found])
+
+
+def _alarm(alarm: Mapping[str, Any], now: float) -> tuple[str, ...]:
+    organization = alarm["organization"] and f"organisation {alarm['organization']}"
+    about = [str(each) for each in (alarm["node"], alarm["gateway"], organization) if each]
+    remedy = f"{alarm['remedy']}\n{alarm['docs']}"
+    raised = age(now - alarm["raised_at"])
+    return cells(
+        (
+            alarm["kind"],
+            "\n".join(about) or alarm["subject"],
+            remedy,
+            alarm["detail"],
+            raised,
+            alarm["severity"],
         )
-        table.add_row(
-            f"[{colour}]{alarm['kind']}[/]",
-            escape("\n".join(str(each) for each in about if each) or alarm["subject"]),
-            f"{max(0, now - alarm['raised_at']):.0f} s",
-            escape(alarm["detail"]),
-            escape(f"{alarm['remedy']}\n{alarm['docs']}"),
-        )
-    return table
+    )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection, Iterator
 from typing import Any
 
-import click
 import requests
 
+from fscontrol.cli.exit_codes import Exit, Stopped, of_status
 from fscontrol.settings import Settings
 
 DEADLINE_SECONDS = 90.0
+_PAGE = 1000
+_SILENCE_SECONDS = 40.0
+"""Of a stream that should say something each 15 seconds."""
 
 
 class ControlPlane:
@@ -22,7 +27,7 @@ class ControlPlane:
         self._session.headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
 
     def ask(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, dict[str, Any]]:
-        """One request; returns the status and the JSON object. Raises `click.ClickException` in words."""
+        """One request; returns the status and the JSON object. Raises `Stopped` where nothing sensible answers."""
         return self._answer(path, method, json=body, params={k: str(v) for k, v in query.items()})
 
     def send(
@@ -36,7 +41,8 @@ class ControlPlane:
         """A GET, which must succeed, of something that is no JSON."""
         response = self._request(path, "GET")
         if response.status_code != 200:
-            raise click.ClickException(f"{self.url}{path} refused (HTTP {response.status_code})")
+            why = f"{self.url}{path} refused (HTTP {response.status_code})"
+            raise Stopped(why, of_status(response.status_code))
         return response.content
 
     def _answer(self, path: str, method: str, **given: Any) -> tuple[int, dict[str, Any]]:
@@ -44,29 +50,58 @@ class ControlPlane:
         try:
             answer = response.json()
         except ValueError as error:
-            raise click.ClickException(f"{self.url}{path}: {type(error).__name__}") from None
+            raise Stopped(f"{self.url}{path}: {type(error).__name__}", Exit.UNREACHABLE) from None
         if not isinstance(answer, dict):
-            raise click.ClickException(f"{self.url}{path} answered something unexpected")
+            raise Stopped(f"{self.url}{path} answered something unexpected", Exit.NO)
         return response.status_code, answer
 
     def _request(self, path: str, method: str, **given: Any) -> requests.Response:
         try:
             response = self._session.request(method, self.url + path, timeout=DEADLINE_SECONDS, **given)
         except requests.ConnectionError:
-            raise click.ClickException(
-                f"no control plane answers at {self.url}; is `fscontrol serve` running?"
-            ) from None
+            why = f"no control plane answers at {self.url}; is `fscontrol serve` running?"
+            raise Stopped(why, Exit.UNREACHABLE) from None
         except requests.RequestException as error:
-            raise click.ClickException(f"{self.url}{path}: {type(error).__name__}") from None
+            raise Stopped(f"{self.url}{path}: {type(error).__name__}", Exit.UNREACHABLE) from None
         if response.status_code == 401:
-            raise click.ClickException(
-                f"{self.url} refused the key; set SIP_BRIDGE_API_KEY to the one it was started with"
-            )
+            why = f"{self.url} refused the key; set SIP_BRIDGE_API_KEY to the one it was started with"
+            raise Stopped(why, Exit.REFUSED)
         return response
+
+    def done(
+        self, method: str, path: str, body: object = None, granted: Collection[int] = (200,), **query: object
+    ) -> dict[str, Any]:
+        """One request that must be granted; raises `Stopped` with what was refused, and why."""
+        return granted_only(self.ask(method, path, body, **query), granted)
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
         """A GET that must succeed."""
-        status, answer = self.ask("GET", path, **query)
-        if status != 200:
-            raise click.ClickException(f"{answer.get('message', 'refused')} (HTTP {status})")
+        return self.done("GET", path, None, (200,), **query)
+
+    def whole(self, path: str, **query: object) -> list[dict[str, Any]]:
+        """Every row of a list, however many pages it takes."""
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self.get(path, skip=len(rows), limit=_PAGE, **query)
+            rows += page["items"]
+            if not page["items"] or len(rows) >= page["total"]:
+                return rows
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[Iterator[str]]:
+        """The kinds of what happens, as it does. Raises `requests.RequestException` where there is no such stream."""
+        url, until = f"{self.url}/api/events", (5.0, _SILENCE_SECONDS)
+        with self._session.get(url, stream=True, timeout=until) as answer:
+            answer.raise_for_status()
+            lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
+            yield (line.removeprefix("event: ") for line in lines if line.startswith("event: "))
+
+
+def granted_only(told: tuple[int, dict[str, Any]], granted: Collection[int]) -> dict[str, Any]:
+    """The answer, when its status is one of these; raises `Stopped` with what was refused, and why."""
+    status, answer = told
+    if status in granted:
         return answer
+    problems = [f"{item['path']}: {item['message']}".lstrip(": ") for item in answer.get("problems", ())]
+    why = "; ".join(problems) or answer.get("message", "refused")
+    raise Stopped(f"{why} (HTTP {status})", of_status(status))

@@ -19,6 +19,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from fscontrol.cli.command import examples
+
 log = logging.getLogger(__name__)
 
 _RECEIVE_SIZE = 65_536
@@ -169,7 +171,7 @@ class AssistantServer:
             sock.close()
 
 
-@click.command("assistant-echo")
+@click.command("assistant-echo", epilog=examples("fscontrol assistant-echo --port 8765"))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535))
 def assistant_echo(host: str, port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import time
@@ -9,12 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.screen import Column, Listing, cells, make_console
 from fscontrol.model.access import Principal, Role
 from fscontrol.model.audit import Author
 
@@ -32,28 +32,43 @@ def operator() -> Author:
     return Author(Principal(f"command of {name}", Role.BRIDGE))
 
 
-@click.command()
+_COLUMNS = (
+    Column("when"),
+    Column("action"),
+    Column("target", 1, folds=True),
+    Column("who", 2, folds=True),
+    Column("changes", 3, folds=True),
+    Column("organization", 4),
+    Column("from", 5),
+)
+
+
+@click.command(
+    epilog=examples(
+        "fscontrol audit", "fscontrol audit --organization 7 --limit 100 --json", "fscontrol audit --follow"
+    )
+)
 @click.option("--organization", help="Only what was done to this organisation.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document; with --follow one a line.")
-@click.option("--follow", is_flag=True, help="Go on with what happens from now on, until interrupted.")
-def audit(organization: str | None, limit: int, as_json: bool, follow: bool) -> None:
-    """Show who changed what, when and from where, newest first; secrets are never in it."""
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--follow", is_flag=True, help="Go on with what happens from now on, until Ctrl-C.")
+@json_option
+def audit(organization: str | None, limit: int, follow: bool) -> None:
+    """Show who changed what, when and from where, newest first; secrets are never in it.
+
+    With --follow oldest first, one line each; with --json too, one document a line.
+    """
     control_plane = ControlPlane(configuration.load())
     query = {"organization": organization} if organization else {}
-    console = Console()
     if follow:
-        for entry in followed(control_plane, query, limit):
-            if as_json:
-                click.echo(json.dumps(entry))
-            else:
-                console.print(_line(entry), markup=False, highlight=False, soft_wrap=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            for entry in followed(control_plane, query, limit):
+                click.echo(json.dumps(entry) if wants_json() else _line(entry))
         return
     answer = control_plane.get("/api/audit", limit=limit, **query)
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if wants_json():
+        put_json(answer)
     else:
-        console.print(audit_table(answer["items"]))
+        make_console().print(audit_table(answer["items"]))
 
 
 def followed(
@@ -83,16 +98,15 @@ def _newer_than(
         skip += len(items)
 
 
-def audit_table(entries: Iterable[Mapping[str, Any]]) -> Table:
+def audit_table(entries: Iterable[Mapping[str, Any]]) -> Listing:
     """Entries, newest first."""
-    table = Table(title="Audit trail", title_justify="left")
-    for column in ("when", "who", "from", "organization", "action", "target", "changes"):
-        table.add_column(column, overflow="fold")
-    for entry in entries:
-        changes = "\n".join(_changes(entry))
-        row = (_when(entry), _who(entry), entry["address"] or "here", entry["organization"] or "")
-        table.add_row(*(escape(str(v)) for v in (*row, entry["action"], entry["target"], changes)))
-    return table
+    return Listing("Audit trail", _COLUMNS, [_row(entry) for entry in entries])
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    changes = "\n".join(_changes(entry))
+    what = (_when(entry), entry["action"], entry["target"], _who(entry), changes)
+    return cells((*what, entry["organization"], entry["address"] or "here"))
 
 
 def _line(entry: Mapping[str, Any]) -> str:

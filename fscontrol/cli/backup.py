@@ -6,17 +6,17 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from fscontrol import settings as configuration
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.progress import counted, waiting
 from fscontrol.errors import BackupRefused, StoreError
 from fscontrol.settings import Settings
 
-_FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
-
-@click.command()
-@_FILE
+@click.command(epilog=examples("fscontrol backup fscontrol.backup"))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
 def backup(file: Path) -> None:
     """Write everything the store holds to FILE (gzipped JSON lines, mode 0600), also while `serve` runs.
 
@@ -31,17 +31,25 @@ def backup(file: Path) -> None:
         raise StoreError(f"there is no database {path}; is FSCONTROL_STORE_URL right?")
     vault, store = open_settings_vault(settings), open_store(settings)
     try:
-        with Console(stderr=True).status("backing up"):
-            summary: Summary = write_backup(file, store.dump(), vault, time.time())
+        rows = counted("backing up", store.dump())
+        summary: Summary = write_backup(file, rows, vault, time.time())
     finally:
         store.close()
+    if wants_json():
+        put_json({"file": str(file), "counts": summary.counts})
+        return
     click.echo(f"{file}: {_in_words(summary.counts)}")
     if path is not None and not settings.secret_key.get_secret_value():
         click.echo(f"sealed with the key in {path.with_suffix('.key')}, without which it cannot be restored")
 
 
-@click.command()
-@_FILE
+@click.command(
+    epilog=examples(
+        "fscontrol restore fscontrol.backup", "fscontrol restore fscontrol.backup --replace --yes"
+    )
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
 @click.option("--replace", is_flag=True, help="Also over a store that is not empty: what is in it goes.")
 @click.option("--yes", is_flag=True, help="Do not ask before replacing.")
 def restore(file: Path, replace: bool, yes: bool) -> None:
@@ -57,7 +65,7 @@ def restore(file: Path, replace: bool, yes: bool) -> None:
 
     settings = configuration.load()
     vault = open_settings_vault(settings)
-    with Console(stderr=True).status("checking"):
+    with waiting("checking"):
         summary = check_backup(file, vault)
     _require_unused(settings)
     made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(summary.created_at))
@@ -70,11 +78,14 @@ def restore(file: Path, replace: bool, yes: bool) -> None:
                 )
             if not yes:
                 click.confirm(f"Replace everything in the store by the backup of {made}?", abort=True)
-        with Console(stderr=True).status("restoring"):
-            store.load(read_backup(file, vault), replace=replace)
+        rows = counted("restoring", read_backup(file, vault), sum(summary.counts.values()))
+        store.load(rows, replace=replace)
         store.put_audit(entry(operator(), time.time(), None, "restored", f"the backup of {made}"))
     finally:
         store.close()
+    if wants_json():
+        put_json({"file": str(file), "created_at": summary.created_at, "counts": summary.counts})
+        return
     click.echo(f"restored the backup of {made}: {_in_words(summary.counts)}")
 
 

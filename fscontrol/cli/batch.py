@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -11,22 +10,36 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from fscontrol import settings as configuration
-from fscontrol.cli.api import ControlPlane
+from fscontrol.cli.api import ControlPlane, granted_only
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.screen import Column, Listing, cells, make_console
+from fscontrol.cli.tables import clock
 
 _POLL_SECONDS = 1.0
 _OVER = ("done", "aborted")
-_as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
+_BATCHES = (
+    Column("id"),
+    Column("state", 1),
+    Column("rows", 2),
+    Column("name", 3, folds=True),
+    Column("started", 4),
+    Column("organisation", 5),
+)
 
 
-@click.group()
+@click.group(
+    epilog=examples("fscontrol batch list", "fscontrol batch start spring.csv --from +15551230001 --watch")
+)
+@json_option
 def batch() -> None:
     """Many calls at once: start, watch, pause, resume, abort, results."""
 
 
-@batch.command()
+@batch.command(
+    epilog=examples("fscontrol batch start spring.csv --from +15551230001 --calls-per-second 2 --watch")
+)
 @click.argument("file", type=click.File("rb"))
 @click.option("--name", default="", help="What it is called.")
 @click.option("--from", "from_number", default="", help="The number called from, for rows that name none.")
@@ -39,83 +52,83 @@ def batch() -> None:
 @click.option("--organization", default="", help="Whose calls they are, where the key does not say.")
 @click.option("--key", default="", help="The same key twice starts one batch (Idempotency-Key).")
 @click.option("--watch", is_flag=True, help="Show its progress until it is over.")
-@_as_json
-def start(file: IO[bytes], organization: str, key: str, watch: bool, as_json: bool, **given: object) -> None:
+@json_option
+def start(file: IO[bytes], organization: str, key: str, watch: bool, **given: object) -> None:
     """Call every row of FILE (CSV; - for standard input).
 
     Its first line names the columns: to_number, and any of from_number, assistant_id, welcome_message, agenda,
     variables, variables.NAME, trunk_id, ring_timeout_seconds, max_call_seconds.
-
-    \b
-    Example: fscontrol batch start spring.csv --from +15551230001 --calls-per-second 2 --watch
     """
     query = {name: value for name, value in given.items() if value not in (None, "")}
     headers = {"Content-Type": "text/csv", "X-Organization-Id": organization, "Idempotency-Key": key}
     control_plane = ControlPlane(configuration.load())
     told = {name: value for name, value in headers.items() if value}
-    status, answer = control_plane.send("/api/calls/batch", file.read(), told, **query)
-    if status != 202:
-        problems = [f"{item['path']}: {item['message']}" for item in answer.get("problems", ())]
-        raise click.ClickException("\n".join([f"{answer.get('message')} (HTTP {status})", *problems]))
-    _show(control_plane, answer, watch=watch, as_json=as_json)
+    answered = control_plane.send("/api/calls/batch", file.read(), told, **query)
+    _show(control_plane, granted_only(answered, (202,)), watch=watch)
 
 
-@batch.command("list")
+@batch.command("list", epilog=examples("fscontrol batch list", "fscontrol batch list --limit 100 --json"))
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, help="How many.")
-@_as_json
-def list_batches(limit: int, as_json: bool) -> None:
+@json_option
+def list_batches(limit: int) -> None:
     """The newest batches."""
     answer = ControlPlane(configuration.load()).get("/api/calls/batches", limit=limit)
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if wants_json():
+        put_json(answer)
         return
-    table = Table(title="Batches", title_justify="left")
-    for column in ("id", "name", "organisation", "started", "rows", "state"):
-        table.add_column(column, overflow="fold", no_wrap=column == "id")
-    for one in answer["items"]:
-        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["created_at"]))
-        row = (one["id"], one["name"] or "-", one["organization_id"], started, one["rows"], one["state"])
-        table.add_row(*(escape(str(value)) for value in row))
-    Console().print(table)
+    rows = [
+        cells(
+            (
+                one["id"],
+                one["state"],
+                one["rows"],
+                one["name"],
+                clock(one["created_at"]),
+                one["organization_id"],
+            )
+        )
+        for one in answer["items"]
+    ]
+    make_console().print(Listing("Batches", _BATCHES, rows))
 
 
-@batch.command()
+@batch.command(epilog=examples("fscontrol batch show batch-0f2c71d09a --watch"))
 @click.argument("batch_id")
 @click.option("--watch", is_flag=True, help="Go on until it is over.")
-@_as_json
-def show(batch_id: str, watch: bool, as_json: bool) -> None:
+@json_option
+def show(batch_id: str, watch: bool) -> None:
     """How far a batch is."""
     control_plane = ControlPlane(configuration.load())
     answer = control_plane.get(f"/api/calls/batch/{batch_id}")
-    _show(control_plane, answer, watch=watch, as_json=as_json)
+    _show(control_plane, answer, watch=watch)
 
 
-@batch.command()
+@batch.command(epilog=examples("fscontrol batch pause batch-0f2c71d09a"))
 @click.argument("batch_id")
-@_as_json
-def pause(batch_id: str, as_json: bool) -> None:
+@json_option
+def pause(batch_id: str) -> None:
     """Place no more for now; calls in progress go on."""
-    _change(batch_id, "pause", as_json=as_json)
+    _change(batch_id, "pause")
 
 
-@batch.command()
+@batch.command(epilog=examples("fscontrol batch resume batch-0f2c71d09a"))
 @click.argument("batch_id")
-@_as_json
-def resume(batch_id: str, as_json: bool) -> None:
+@json_option
+def resume(batch_id: str) -> None:
     """Go on."""
-    _change(batch_id, "resume", as_json=as_json)
+    _change(batch_id, "resume")
 
 
-@batch.command()
+@batch.command(epilog=examples("fscontrol batch abort batch-0f2c71d09a --hangup"))
 @click.argument("batch_id")
 @click.option("--hangup", is_flag=True, help="End calls in progress, too.")
-@_as_json
-def abort(batch_id: str, hangup: bool, as_json: bool) -> None:
+@json_option
+def abort(batch_id: str, hangup: bool) -> None:
     """Place no more ever."""
-    _change(batch_id, "abort", as_json=as_json, hangup=hangup)
+    _change(batch_id, "abort", hangup=hangup)
 
 
-@batch.command()
+@batch.command(epilog=examples("fscontrol batch results batch-0f2c71d09a --output results.csv"))
 @click.argument("batch_id")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; default: stdout.")
 def results(batch_id: str, output: Path | None) -> None:
@@ -127,21 +140,19 @@ def results(batch_id: str, output: Path | None) -> None:
         output.write_bytes(text)
 
 
-def _change(batch_id: str, action: str, *, as_json: bool, **query: object) -> None:
+def _change(batch_id: str, action: str, **query: object) -> None:
     control_plane = ControlPlane(configuration.load())
-    status, answer = control_plane.ask("POST", f"/api/calls/batch/{batch_id}/{action}", **query)
-    if status != 200:
-        raise click.ClickException(f"{answer.get('message', 'refused')} (HTTP {status})")
-    _show(control_plane, answer, watch=False, as_json=as_json)
+    path = f"/api/calls/batch/{batch_id}/{action}"
+    _show(control_plane, granted_only(control_plane.ask("POST", path, **query), (200,)), watch=False)
 
 
-def _show(control_plane: ControlPlane, answer: dict[str, Any], *, watch: bool, as_json: bool) -> None:
+def _show(control_plane: ControlPlane, answer: dict[str, Any], *, watch: bool) -> None:
     if watch:
-        answer = _watch(control_plane, answer, quiet=as_json)
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+        answer = _watch(control_plane, answer, quiet=wants_json())
+    if wants_json():
+        put_json(answer)
         return
-    console = Console()
+    console = make_console()
     console.print(f"[bold]{escape(answer['id'])}[/]  {escape(answer['name'])}  {answer['state']}")
     if not watch:
         with _bar(console) as progress:

@@ -23,6 +23,7 @@ from rich.console import Console
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
 from fscontrol.cli.assistant_echo import AssistantServer
+from fscontrol.cli.command import examples
 from fscontrol.cli.demo_sample import (
     PASSWORD,
     SAMPLE_CALLER,
@@ -32,7 +33,9 @@ from fscontrol.cli.demo_sample import (
     sample_organization,
     until,
 )
+from fscontrol.cli.exit_codes import Exit
 from fscontrol.cli.freeswitch_config import node_config
+from fscontrol.cli.screen import make_console
 from fscontrol.cli.serve import wait_for_signal
 from fscontrol.cli.tables import explain_call, gateway_table
 from fscontrol.settings import Endpoint, NodeAddress, Settings
@@ -53,7 +56,7 @@ class _Bridge:
     carriers: Mapping[str, str]
 
 
-@click.command()
+@click.command(epilog=examples("fscontrol demo", "fscontrol demo --once"))
 @click.option(
     "--once", is_flag=True, help="End after the sample call; exit code 0 only if everything happened."
 )
@@ -62,7 +65,7 @@ def demo(once: bool) -> None:
     from fscontrol.app import Application
     from fscontrol.telemetry import logs
 
-    console = Console()
+    console = make_console()
     given = configuration.load()
     logs.configure(given.log_format, "WARNING" if once else given.log_level)
     # A directory of its own each time: the sample carriers are new each time, and what an earlier run stored is not.
@@ -82,7 +85,7 @@ def demo(once: bool) -> None:
         finally:
             application.stop()
     if once and not happened:
-        raise SystemExit(1)
+        raise SystemExit(Exit.NO)
 
 
 def _demo_settings(given: Settings, work: Path) -> Settings:

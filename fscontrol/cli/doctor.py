@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -13,6 +13,10 @@ import requests
 from rich.console import Console
 
 from fscontrol import settings as configuration
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.exit_codes import Exit
+from fscontrol.cli.progress import waiting
+from fscontrol.cli.screen import make_console
 from fscontrol.errors import CommandRefused, FscontrolError, NodeUnreachable
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
@@ -35,26 +39,32 @@ class Finding:
     mend: str = ""
 
 
-@click.command()
+@click.command(epilog=examples("fscontrol doctor", "fscontrol doctor --json"))
+@json_option
 def doctor() -> None:
     """Check settings, store, directories, every node, its profile and modules, and the backend.
 
     Exit code 0 when nothing is wrong, 1 otherwise.
     """
-    settings = configuration.load()
-    console = Console()
-    good = True
+    settings, console = configuration.load(), make_console()
+    found: list[Finding] = []
     for look in (_settings, _store, _directories, _nodes, _backend):
-        with console.status(f"looking at {look.__name__.strip('_')}"):
+        with waiting(f"looking at {look.__name__.strip('_')}"):
             findings = list(look(settings))
-        for finding in findings:
-            good = good and finding.good
-            console.print(
-                f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.seen}", markup=False
-            )
-            if not finding.good and finding.mend:
-                console.print(f"     → {finding.mend}", markup=False)
-    raise SystemExit(0 if good else 1)
+        found += findings
+        for finding in () if wants_json() else findings:
+            _show(console, finding)
+    good = all(finding.good for finding in found)
+    if wants_json():
+        put_json({"good": good, "findings": [asdict(finding) for finding in found]})
+    raise SystemExit(Exit.DONE if good else Exit.NO)
+
+
+def _show(console: Console, finding: Finding) -> None:
+    said = f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.seen}"
+    console.print(said, markup=False, soft_wrap=True)
+    if not finding.good and finding.mend:
+        console.print(f"     → {finding.mend}", markup=False, soft_wrap=True)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

@@ -8,12 +8,20 @@ from pathlib import Path
 import click
 
 from fscontrol import settings as configuration
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
 from fscontrol.errors import ConfigurationError
 from fscontrol.settings import NODE_PLACE, NodeAddress, Settings
 from fscontrol.sofia.tree import NodeConfig, XmlCurl
 
 
-@click.command("freeswitch-config")
+@click.command(
+    "freeswitch-config",
+    epilog=examples(
+        "fscontrol freeswitch-config var/freeswitch",
+        "fscontrol freeswitch-config --node fs1 '/srv/{node}/conf'",
+    ),
+)
+@json_option
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--node", "node_name", default="", help="Which node of FSCONTROL_NODES it is for; default: the first."
@@ -44,6 +52,9 @@ def freeswitch_config(directory: Path, node_name: str, force: bool) -> None:
     if XML_CURL_FILE not in files:
         (directory / XML_CURL_FILE).unlink(missing_ok=True)  # of an earlier setting; it holds a password
     open_wall(directory)
+    if wants_json():
+        put_json({"node": node.name, "directory": str(directory), "files": sorted(files)})
+        return
     click.echo(f"{len(files)} files for node {node.name} in {directory}")
 
 

@@ -2,86 +2,110 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import click
-import gevent
-from rich.console import Console
-from rich.live import Live
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
-from fscontrol.cli.tables import gateway_table, timeline_table
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.exit_codes import Exit
+from fscontrol.cli.progress import waiting
+from fscontrol.cli.screen import make_console
+from fscontrol.cli.tables import gateway_state, gateway_table, timeline_table
+from fscontrol.cli.watching import SECONDS, Watched, watch
 
 
-@click.group(invoke_without_command=True)
-@click.option("--watch", is_flag=True, help="Keep showing, until interrupted.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
+@click.group(
+    invoke_without_command=True,
+    epilog=examples(
+        "fscontrol gateways",
+        "fscontrol gateways --watch",
+        "fscontrol gateways --json",
+        "fscontrol gateways show 7.7f502da1.ab12cd34",
+        "fscontrol gateways register 7.7f502da1.ab12cd34",
+    ),
+)
+@click.option(
+    "--watch", "watches", is_flag=True, help="Keep showing, until Ctrl-C; in a pipe a line for each change."
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    default=SECONDS,
+    show_default=True,
+    help="With --watch: seconds between looks where no event comes.",
+)
+@json_option
 @click.pass_context
-def gateways(context: click.Context, watch: bool, as_json: bool) -> None:
-    """Show every gateway of every node with its live state; or one of them.
-
-    \b
-    Examples: fscontrol gateways --watch
-              fscontrol gateways show 7.7f502da1.ab12cd34
-              fscontrol gateways register 7.7f502da1.ab12cd34
-    """
-    context.obj = as_json
+def gateways(context: click.Context, watches: bool, interval: float) -> None:
+    """Show every gateway of every node with its live state; or one of them."""
     if context.invoked_subcommand is not None:
         return
-    control_plane = ControlPlane(configuration.load())
-    if as_json:
-        click.echo(json.dumps(control_plane.get("/api/gateways"), indent=2))
+    control_plane, console = ControlPlane(configuration.load()), make_console()
+    if watches:
+        watch(control_plane, console, _watched(control_plane), interval)
         return
-    console = Console()
-    if not watch:
-        console.print(gateway_table(control_plane.get("/api/gateways")["items"], time.time()))
-        return
-    try:
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                live.update(
-                    gateway_table(control_plane.get("/api/gateways")["items"], time.time()), refresh=True
-                )
-                gevent.sleep(1)
-    except KeyboardInterrupt:
-        return
+    rows = control_plane.whole("/api/gateways")
+    if wants_json():
+        put_json({"items": rows, "total": len(rows)})
+    else:
+        console.print(gateway_table(rows, time.time()))
 
 
-@gateways.command()
+def _watched(control_plane: ControlPlane) -> Watched:
+    return Watched(
+        kind="gateway",
+        rows=lambda: control_plane.whole("/api/gateways"),
+        listing=lambda rows: gateway_table(rows, time.time()),
+        name=lambda row: f"{row['node']} {row['gateway']}",
+        told=("state", "refreshing", "detail", "status"),
+        line=_line,
+        gone=lambda row: {**row, "state": "GONE", "refreshing": False, "detail": None},
+    )
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    of = f"trunk {row['trunk_id']}" if row["trunk_id"] else "not ours"
+    return f"{row['node']}  {row['gateway']}  {gateway_state(row)}  {row['detail'] or '-'}  {of}"
+
+
+@gateways.command(epilog=examples("fscontrol gateways show 7.7f502da1.ab12cd34"))
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-@click.pass_obj
-def show(wants_json: bool, name: str, as_json: bool) -> None:
+@json_option
+def show(name: str) -> None:
     """Show one gateway as its node reports it now, with the last changes of its state."""
     answer = ControlPlane(configuration.load()).get(_path(name))
-    if as_json or wants_json:
-        click.echo(json.dumps(answer, indent=2))
+    if wants_json():
+        put_json(answer)
         return
-    console = Console()
+    console = make_console()
     console.print(gateway_table(answer["nodes"], time.time()))
     for node in answer["nodes"]:
         console.print(timeline_table(node["node"], node["timeline"]))
 
 
-@gateways.command()
+@gateways.command(epilog=examples("fscontrol gateways register 7.7f502da1.ab12cd34"))
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-@click.pass_obj
-def register(wants_json: bool, name: str, as_json: bool) -> None:
+@json_option
+def register(name: str) -> None:
     """Have one gateway register now instead of when its backoff ends; the backoff is not reset.
 
     Exit code 0 when it registered, or is still being tried, on every node; 1 when the carrier refused, or a node
     could not be asked.
     """
-    status, answer = ControlPlane(configuration.load()).ask("POST", _path(name) + "/register")
-    if status not in (200, 202):
-        raise click.ClickException(f"{answer.get('message', 'refused')} (HTTP {status})")
-    click.echo(json.dumps(answer, indent=2) if as_json or wants_json else answer["message"])
-    raise SystemExit(1 if any(_is_refused(node) for node in answer["nodes"]) else 0)
+    with waiting("registering"):
+        answer = ControlPlane(configuration.load()).done(
+            "POST", _path(name) + "/register", granted=(200, 202)
+        )
+    if wants_json():
+        put_json(answer)
+    else:
+        click.echo(answer["message"])
+    raise SystemExit(Exit.NO if any(_is_refused(node) for node in answer["nodes"]) else Exit.DONE)
 
 
 def _path(name: str) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fscontrol import settings as configuration
 from fscontrol.cli.audit import operator
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.exit_codes import Exit, Stopped
+from fscontrol.cli.screen import Column, Listing, cells, make_console
 from fscontrol.errors import InvalidDocument, StoreError
 from fscontrol.model.access import Role
 from fscontrol.model.api_key import ApiKey
@@ -29,15 +28,13 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 _LONGEST_SECONDS = 10 * _SECONDS["y"]
 
 
-@click.group()
-def keys() -> None:
-    """API keys: create one, list them, revoke one.
+_CREATE = "fscontrol keys create --role admin --organization 7 --name ops --expires 90d"
+_LIST, _REVOKE = "fscontrol keys list", "fscontrol keys revoke fsc_live_Ab3dE6g"
 
-    \b
-    Examples: fscontrol keys create --role admin --organization 7 --name ops --expires 90d
-              fscontrol keys list
-              fscontrol keys revoke fsc_live_Ab3dE6g
-    """
+
+@click.group(epilog=examples(_CREATE, _LIST, _REVOKE))
+def keys() -> None:
+    """API keys: create one, list them, revoke one."""
 
 
 def _lifetime(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -52,13 +49,13 @@ def _lifetime(_context: click.Context, _option: click.Parameter, value: str | No
     return seconds
 
 
-@keys.command()
+@keys.command(epilog=examples(_CREATE, "fscontrol keys create --role viewer --name wallboard"))
 @click.option("--name", required=True, help="What it is for, or whose it is.")
 @click.option("--role", type=click.Choice(list(map(str, Role))), required=True, help="What it may do.")
 @click.option("--organization", metavar="ID", help="The only organisation it is good for; without it: all.")
 @click.option("--expires", metavar="90d", callback=_lifetime, help="Works for so long; without it: for ever.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-def create(name: str, role: str, organization: str | None, expires: float | None, as_json: bool) -> None:
+@json_option
+def create(name: str, role: str, organization: str | None, expires: float | None) -> None:
     """Make a key and print it, this once. An organisation that is not there yet is made, empty.
 
     viewer looks; admin changes trunks and numbers and acts on calls; bridge is the backend's: it replaces an
@@ -70,8 +67,8 @@ def create(name: str, role: str, organization: str | None, expires: float | None
         made = service.create(name, Role(role), organization, operator(), expires)
     if made_one:
         click.echo(f"organisation {organization} was not there; it was made, empty", err=True)
-    if as_json:
-        click.echo(json.dumps({**_shown(made.key), "key": made.text}, indent=2))
+    if wants_json():
+        put_json({**_shown(made.key), "key": made.text})
         return
     click.echo(made.text)
     until = "for ever" if made.key.expires_at is None else f"until {_moment(made.key.expires_at)}"
@@ -79,50 +76,55 @@ def create(name: str, role: str, organization: str | None, expires: float | None
     click.echo(f"{role} of {whose}, {until}; it is not shown again", err=True)
 
 
-@keys.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-def list_(as_json: bool) -> None:
+@keys.command(name="list", epilog=examples(_LIST, "fscontrol keys list --json"))
+@json_option
+def list_() -> None:
     """Show every key, newest first: whose it is, what it may, when it was used last. Never its text."""
     with _opened() as (_store, service):
         found = service.visible_to(HOUSE.principal)
-    if as_json:
-        click.echo(json.dumps({"items": [_shown(key) for key in found]}, indent=2))
+    if wants_json():
+        put_json({"items": [_shown(key) for key in found]})
     else:
-        Console().print(key_table(found, time.time()))
+        make_console().print(key_table(found, time.time()))
 
 
-@keys.command()
+@keys.command(epilog=examples(_REVOKE))
+@json_option
 @click.argument("key", metavar="ID|PREFIX")
 def revoke(key: str) -> None:
     """Take a key back, by its id, by its prefix, or by the whole key. Every control plane refuses it in 5 seconds."""
     with _opened() as (_store, service), _in_words():
         before = service.find(key, HOUSE.principal)
         revoked = service.revoke(before.id, operator())
+    if wants_json():
+        put_json(_shown(revoked))
+        return
     already = " already" if before.revoked_at is not None else ""
     click.echo(f"{revoked.prefix}… ({revoked.name}) is revoked{already}")
 
 
-def key_table(found: Iterable[ApiKey], now: float) -> Table:
-    """The keys, one a line."""
-    table = Table(title="API keys", title_justify="left")
-    for column in (
-        "prefix",
-        "name",
-        "role",
-        "organisation",
-        "state",
-        "created",
-        "expires",
-        "last used",
-        "id",
-    ):
-        # What is to be copied stays in one piece, whatever the width.
-        table.add_column(column, overflow="fold", no_wrap=column == "prefix")
-    for key in found:
-        row = (key.prefix, key.name, key.role, "all" if key.organization is None else key.organization)
-        shown = (*row, _state(key, now), _moment(key.expires_at), _moment(key.last_used_at))
-        table.add_row(*(escape(str(value)) for value in shown))
-    return table
+_COLUMNS = (
+    Column("prefix"),
+    Column("state", colours={"revoked": "red", "expired": "yellow", "works": "green"}),
+    Column("role", 1),
+    Column("name", 2, folds=True),
+    Column("organisation", 3),
+    Column("last used", 4),
+    Column("expires", 5),
+    Column("created", 6),
+    Column("id", 7),
+)
+
+
+def key_table(found: Iterable[ApiKey], now: float) -> Listing:
+    """The keys, newest first. A prefix is enough to revoke one."""
+    return Listing("API keys", _COLUMNS, [_row(key, now) for key in found])
+
+
+def _row(key: ApiKey, now: float) -> tuple[str, ...]:
+    whose = "all" if key.organization is None else key.organization
+    moments = map(_moment, (key.last_used_at, key.expires_at, key.created_at))
+    return cells((key.prefix, _state(key, now), key.role, key.name, whose, *moments, key.id))
 
 
 def _state(key: ApiKey, now: float) -> str:
@@ -185,4 +187,4 @@ def _in_words() -> Iterator[None]:
         yield
     except InvalidDocument as error:
         told = "; ".join(f"{problem.path} {problem.message}" for problem in error.problems)
-        raise click.ClickException(told) from None
+        raise Stopped(told, Exit.INVALID) from None

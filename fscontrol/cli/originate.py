@@ -6,16 +6,25 @@ import json
 import time
 
 import click
-from rich.console import Console
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.exit_codes import Exit
+from fscontrol.cli.progress import waiting
+from fscontrol.cli.screen import make_console
 from fscontrol.cli.tables import explain_call
 
 _POLL_SECONDS = 0.5
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "fscontrol originate +15559876543 --from +15551230001",
+        'fscontrol originate +15559876543 --from +15551230001 --welcome "Hello" --wait',
+        'fscontrol originate +15559876543 --from +15551230001 --trunk main --variables \'{"name": "Ann"}\' --json',
+    )
+)
 @click.argument("to_number")
 @click.option(
     "--from", "from_number", required=True, help="One of the organisation's own numbers, in E.164 form."
@@ -32,12 +41,11 @@ _POLL_SECONDS = 0.5
 @click.option(
     "--wait", is_flag=True, help="Wait until it is over and explain it; exit code 0 if it was answered."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-def originate(wait: bool, as_json: bool, variables: str, **given: object) -> None:
+@json_option
+def originate(wait: bool, variables: str, **given: object) -> None:
     """Place a call to TO_NUMBER.
 
-    \b
-    Example: fscontrol originate +15559876543 --from +15551230001 --welcome "Hello" --wait
+    With --wait, exit code 0 when it was answered, 1 otherwise.
     """
     try:
         asked = {name: value for name, value in given.items() if value not in (None, "")}
@@ -45,18 +53,16 @@ def originate(wait: bool, as_json: bool, variables: str, **given: object) -> Non
     except ValueError as error:
         raise click.UsageError(f"--variables is not JSON: {error}") from None
     control_plane = ControlPlane(configuration.load())
-    status, answer = control_plane.ask("POST", "/api/calls", asked)
-    if status != 202:
-        problems = [f"{item['path']}: {item['message']}" for item in answer.get("problems", ())]
-        raise click.ClickException(f"{'; '.join(problems) or answer.get('message')} (HTTP {status})")
+    answer = control_plane.done("POST", "/api/calls", asked, granted=(202,))
     if wait:
         path = f"/api/calls/{answer['call_sid']}"
-        while (answer := control_plane.get(path))["ended_at"] is None:
-            time.sleep(_POLL_SECONDS)
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+        with waiting(f"calling {given['to_number']}"):
+            while (answer := control_plane.get(path))["ended_at"] is None:
+                time.sleep(_POLL_SECONDS)
+    if wants_json():
+        put_json(answer)
     elif wait:
-        explain_call(Console(), answer)
+        explain_call(make_console(), answer)
     else:
         click.echo(answer["call_sid"])
-    raise SystemExit(0 if not wait or answer["answered_at"] else 1)
+    raise SystemExit(Exit.DONE if not wait or answer["answered_at"] else Exit.NO)

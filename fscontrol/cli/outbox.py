@@ -2,67 +2,76 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.screen import Column, Listing, age, cells, make_console
+from fscontrol.cli.tables import clock
 from fscontrol.model.message import call_sid_of
 
+_DEAD_LETTERS = (
+    Column("call_sid"),
+    Column("no."),
+    Column("last error", 1, folds=True),
+    Column("to", 2, folds=True),
+    Column("path", 4),
+    Column("attempts", 5),
+    Column("created", 3),
+    Column("body", 6, folds=True),
+)
 
-@click.command()
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="How many dead letters.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-def outbox(limit: int, as_json: bool) -> None:
+
+@click.command(epilog=examples("fscontrol outbox", "fscontrol outbox --limit 100 --json"))
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many dead letters."
+)
+@json_option
+def outbox(limit: int) -> None:
     """Show how much waits for the backend and for webhooks, and the dead letters: what they refused or never took."""
     answer = ControlPlane(configuration.load()).get("/api/outbox", limit=limit)
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if wants_json():
+        put_json(answer)
         return
-    console = Console()
+    console = make_console()
     oldest = answer["oldest_created_at"]
-    since = f", the oldest for {max(0, time.time() - oldest):.0f} s" if oldest is not None else ""
+    since = f", the oldest for {age(time.time() - oldest)}" if oldest is not None else ""
     dropped = f", {answer['dropped']} dropped" if answer["dropped"] else ""
-    console.print(f"{answer['waiting']} waiting{since}; {answer['dead']} dead{dropped}", highlight=False)
+    console.print(f"{answer['waiting']} waiting{since}; {answer['dead']} dead{dropped}", markup=False)
     if answer["dead_letters"]["items"]:
         console.print(dead_letter_table(answer["dead_letters"]["items"]))
 
 
-def dead_letter_table(letters: Iterable[Mapping[str, Any]]) -> Table:
+def dead_letter_table(letters: Iterable[Mapping[str, Any]]) -> Listing:
     """Dead letters, newest first."""
-    table = Table(title="Dead letters", title_justify="left")
-    for column in ("call_sid", "no.", "to", "path", "created", "attempts", "last error", "body"):
-        table.add_column(column, overflow="fold")
-    for letter in letters:
-        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter["created_at"]))
-        to = letter["destination"] or "backend"
-        row = (
-            call_sid_of(letter["key"]),
-            letter["sequence"],
-            to,
-            letter["path"],
-            created,
-            letter["attempts"],
-        )
-        shown = (*row, letter["last_error"], letter["body"])
-        table.add_row(*(escape(str(value)) for value in shown))
-    return table
+    return Listing("Dead letters", _DEAD_LETTERS, [_letter(letter) for letter in letters])
 
 
-@click.command()
+def _letter(letter: Mapping[str, Any]) -> tuple[str, ...]:
+    to, created = letter["destination"] or "backend", clock(letter["created_at"])
+    sid, error = call_sid_of(letter["key"]), letter["last_error"]
+    return cells(
+        (sid, letter["sequence"], error, to, letter["path"], letter["attempts"], created, letter["body"])
+    )
+
+
+@click.command(
+    epilog=examples(
+        "fscontrol outbox-resend", "fscontrol outbox-resend sip-20260430-4107607978015af19c2d3e4f60"
+    )
+)
 @click.argument("keys", metavar="[CALL_SID]...", nargs=-1)
+@json_option
 def outbox_resend(keys: tuple[str, ...]) -> None:
     """Queue the dead letters of these calls again, or of all calls when none is named."""
-    control_plane = ControlPlane(configuration.load())
     body = {"keys": list(keys)} if keys else {}
-    status, answer = control_plane.ask("POST", "/api/outbox/resend", body)
-    if status != 200:
-        raise click.ClickException(f"{answer.get('message', 'refused')} (HTTP {status})")
-    click.echo(f"{answer['resent']} queued again")
+    answer = ControlPlane(configuration.load()).done("POST", "/api/outbox/resend", body)
+    if wants_json():
+        put_json(answer)
+    else:
+        click.echo(f"{answer['resent']} queued again")

@@ -1,4 +1,4 @@
-"""`fscontrol sync`, `fscontrol calls`: ask a running control plane."""
+"""`fscontrol sync`: push an organisation to a running control plane."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from rich.console import Console
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
-from fscontrol.cli.tables import call_table, explain_call
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.exit_codes import Exit, Stopped, of_status
+from fscontrol.cli.progress import waiting
+from fscontrol.cli.screen import make_console
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "fscontrol sync organization.json --dry-run",
+        "fscontrol sync organization.json --wait 10",
+        "fscontrol sync - < organization.json",
+    )
+)
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @click.option(
@@ -22,26 +31,26 @@ from fscontrol.cli.tables import call_table, explain_call
 @click.option(
     "--force", is_flag=True, help="Replace and remove without waiting for carriers or asking again."
 )
-@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
-def sync(file: IO[str], dry_run: bool, wait: float, force: bool, as_json: bool) -> None:
+@json_option
+def sync(file: IO[str], dry_run: bool, wait: float, force: bool) -> None:
     """Push an organisation from FILE (JSON; - for standard input), whole, as the backend would.
 
-    Exit code 0 when every node has it, 1 otherwise.
+    Exit code 0 when every node has it, 1 when a node or a carrier refused it or has not got it yet, 6 when it does not
+    validate.
     """
     try:
         body = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise click.ClickException(f"{file.name} is not JSON: {error}") from None
-    console = Console()
-    with Console(stderr=True).status("pushing"):
+        raise Stopped(f"{file.name} is not JSON: {error}", Exit.INVALID) from None
+    with waiting("pushing"):
         control_plane = ControlPlane(configuration.load())
         query = {"dry_run": dry_run, "wait": wait, "force": force}
         status, answer = control_plane.ask("POST", "/api/sync-organization", body, **query)
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if wants_json():
+        put_json(answer)
     else:
-        _show_sync(console, answer)
-    raise SystemExit(0 if status == 200 else 1)
+        _show_sync(make_console(stderr=status not in (200, 202, 502)), answer)
+    raise SystemExit(Exit.DONE if status == 200 else Exit.NO if status == 202 else of_status(status))
 
 
 def _show_sync(console: Console, answer: dict[str, Any]) -> None:
@@ -55,24 +64,3 @@ def _show_sync(console: Console, answer: dict[str, Any]) -> None:
         for gateway in node["gateways"]:
             said = " ".join(str(gateway[name]) for name in ("state", "detail") if gateway[name])
             console.print(f"    {gateway['action']:<10} {gateway['gateway']}  {said}", markup=False)
-
-
-@click.command()
-@click.argument("call_sid", required=False)
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
-def calls(call_sid: str | None, limit: int, as_json: bool) -> None:
-    """Show the newest calls, or one call with every step of its decision."""
-    control_plane = ControlPlane(configuration.load())
-    answer = (
-        control_plane.get(f"/api/calls/{call_sid}")
-        if call_sid
-        else control_plane.get("/api/calls", limit=limit)
-    )
-    console = Console()
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    elif call_sid:
-        explain_call(console, answer)
-    else:
-        console.print(call_table(answer["items"]))

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import track
 
 from fscontrol import settings as configuration
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.exit_codes import Exit, Stopped
+from fscontrol.cli.progress import counted
 from fscontrol.errors import SecretUnreadable
 
 if TYPE_CHECKING:
     from fscontrol.store.base import Store
 
 
-@click.command()
+@click.command(epilog=examples("fscontrol secrets-new-key"))
+@json_option
 def secrets_new_key() -> None:
     """Print a fresh key for FSCONTROL_SECRET_KEY, where it goes before those that are there."""
     from fscontrol.store.secrets import new_key
 
-    click.echo(new_key())
+    key = new_key()
+    if wants_json():
+        put_json({"key": key})
+    else:
+        click.echo(key)
 
 
-@click.command()
+@click.command(epilog=examples("fscontrol secrets-rotate", "fscontrol secrets-rotate --json"))
+@json_option
 def secrets_rotate() -> None:
     """Seal everything in the store with the newest key, so that older ones can be dropped. `serve` may be running.
 
@@ -39,7 +47,7 @@ def secrets_rotate() -> None:
     resealed, unreadable = 0, list[str]()
     try:
         keys = store.organization_keys()
-        for key in track(keys, "resealing", console=Console(stderr=True), transient=True):
+        for key in counted("resealing", keys, len(keys)):
             try:
                 resealed += store.reseal_organization(key)
             except SecretUnreadable:
@@ -49,17 +57,29 @@ def secrets_rotate() -> None:
         store.put_audit(entry(operator(), time.time(), None, "rotated", "the key of the store"))
     finally:
         store.close()
-    already = len(keys) - resealed - len(unreadable)
+    done = {
+        "organizations": resealed,
+        "unchanged": len(keys) - resealed - len(unreadable),
+        "applied": applied,
+    }
+    if wants_json():
+        put_json({**done, "fingerprint_key": fingerprint_key, "unreadable": unreadable})
+    else:
+        _say(done, fingerprint_key=fingerprint_key, applied_unreadable=applied_unreadable)
+    if unreadable or applied_unreadable:
+        shown = ", ".join(unreadable[:20]) + (", …" if len(unreadable) > 20 else "")
+        said = (
+            f"{len(unreadable)} organisation(s) do not open with any key given: {shown}" if unreadable else ""
+        )
+        raise Stopped("; ".join(filter(None, (said, applied_unreadable))), Exit.NO)
+
+
+def _say(done: Mapping[str, int], *, fingerprint_key: bool, applied_unreadable: str) -> None:
+    resealed, already = done["organizations"], done["unchanged"]
     click.echo(f"{resealed} organisation(s) resealed with the newest key, {already} were already")
     click.echo(f"the fingerprint key {'was resealed' if fingerprint_key else 'needed nothing'}")
     if not applied_unreadable:
-        click.echo(f"{applied} record(s) of what is in force on nodes resealed")
-    if unreadable:
-        shown = ", ".join(unreadable[:20]) + (", …" if len(unreadable) > 20 else "")
-        said = f"{len(unreadable)} organisation(s) do not open with any key given: {shown}"
-        raise click.ClickException("; ".join(filter(None, (said, applied_unreadable))))
-    if applied_unreadable:
-        raise click.ClickException(applied_unreadable)
+        click.echo(f"{done['applied']} record(s) of what is in force on nodes resealed")
 
 
 def _reseal_applied(store: Store) -> tuple[int, str]:

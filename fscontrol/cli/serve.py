@@ -16,13 +16,14 @@ from gevent.event import Event as Flag
 from pydantic import SecretStr
 
 from fscontrol import settings as configuration
+from fscontrol.cli.command import examples
 from fscontrol.settings import NodeAddress, Settings
 
 GARBAGE_THRESHOLD = 25_000
 """Objects made, less those freed, before the youngest are looked at; Python's own is 700."""
 
 
-@click.command()
+@click.command(epilog=examples("fscontrol serve", "fscontrol serve --simulate"))
 @click.option(
     "--simulate",
     is_flag=True,

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+
+from fscontrol.cli.screen import Column, Listing, age, cells
 
 _COLOURS = {
     "REGED": "green",
@@ -20,88 +21,81 @@ _COLOURS = {
 }
 
 
-def gateway_table(gateways: Iterable[Mapping[str, Any]], now: float) -> Table:
+_GATEWAYS = (
+    Column("gateway"),
+    Column("state", colours=_COLOURS),
+    Column("carrier said", 1, folds=True),
+    Column("since", 2),
+    Column("trunk", 3, folds=True),
+    Column("ahead", 4),
+    Column("node", 5),
+    Column("status", 6),
+)
+_MOMENTS = (
+    Column("at"),
+    Column("from", 2),
+    Column("to", colours=_COLOURS),
+    Column("carrier said", 1, folds=True),
+)
+_CALLS = (
+    Column("call_sid"),
+    Column("status"),
+    Column("to", 1),
+    Column("from", 2),
+    Column("reason", 3, folds=True),
+    Column("seconds", 4),
+    Column("started", 5),
+    Column("trunk", 6, folds=True),
+    Column("sip", 7),
+)
+
+
+def gateway_table(gateways: Iterable[Mapping[str, Any]], now: float) -> Listing:
     """The gateways of all nodes with their live states."""
-    table = Table(title="Gateways", title_justify="left")
-    for column in (
-        "node",
-        "gateway",
-        "trunk",
-        "state",
-        "status",
-        "carrier said",
-        "since",
-        "ahead",
-        "breaker",
-    ):
-        # A name that is to be copied stays in one piece, whatever the width.
-        table.add_column(column, overflow="fold", no_wrap=column == "gateway")
-    for gateway in gateways:
-        state = str(gateway["state"])
-        colour = _COLOURS.get(state, "white")
-        shown = "not monitored" if state == "NOREG" else (gateway["status"] or "-")
-        refreshing = ", refreshing" if gateway["refreshing"] else ""
-        table.add_row(
-            gateway["node"],
-            escape(gateway["gateway"]),
-            escape(str(gateway["trunk_id"] or "not ours")),
-            f"[{colour}]{state}[/]{refreshing}",
-            shown,
-            escape(gateway["detail"] or "-"),
-            f"{max(0, now - gateway['since']):.0f} s",
-            _ahead(gateway, now),
-            breaker_in_words(gateway["breaker"]),
-        )
-    return table
+    return Listing("Gateways", _GATEWAYS, [_gateway(gateway, now) for gateway in gateways])
+
+
+def gateway_state(gateway: Mapping[str, Any]) -> str:
+    """`REGED`, or `REGED, refreshing`."""
+    return f"{gateway['state']}{', refreshing' if gateway['refreshing'] else ''}"
+
+
+def _gateway(gateway: Mapping[str, Any], now: float) -> tuple[str, ...]:
+    shown = "not monitored" if gateway["state"] == "NOREG" else gateway["status"]
+    since = age(now - gateway["since"])
+    trunk, ahead = gateway["trunk_id"] or "not ours", _ahead(gateway, now)
+    name, said, node = gateway["gateway"], gateway["detail"], gateway["node"]
+    return cells((name, gateway_state(gateway), said, since, trunk, ahead, node, shown))
 
 
 def _ahead(gateway: Mapping[str, Any], now: float) -> str:
     """What comes next: the next try, or the end of the binding at the latest."""
     if gateway["next_retry_at"] is not None:
-        return f"next try in {max(0, gateway['next_retry_at'] - now):.0f} s"
+        return f"next try in {age(gateway['next_retry_at'] - now)}"
     left = (gateway["bound_until"] or now) - now
-    return f"bound for {left:.0f} s" if left > 0 else "-"
+    return f"bound for {age(left)}" if left > 0 else "-"
 
 
-def breaker_in_words(state: str) -> str:
-    """A circuit breaker's state, coloured when calls are kept from the trunk."""
-    shown = state.replace("_", "-")
-    return shown if state == "closed" else f"[{'red' if state == 'open' else 'yellow'}]{shown}[/]"
-
-
-def timeline_table(node: str, timeline: Iterable[Mapping[str, Any]]) -> Table:
+def timeline_table(node: str, timeline: Iterable[Mapping[str, Any]]) -> Listing:
     """The last changes of one gateway's state on a node, oldest first."""
-    table = Table(title=f"Timeline on {escape(node)}", title_justify="left")
-    for column in ("at", "from", "to", "carrier said"):
-        table.add_column(column, overflow="fold")
-    for entry in timeline:
-        colour = _COLOURS.get(entry["to"], "white")
-        said = escape(entry["detail"] or "-")
-        table.add_row(_clock(entry["at"]), entry["from"] or "-", f"[{colour}]{entry['to']}[/]", said)
-    return table
+    rows = [cells((clock(e["at"]), e["from"], e["to"], e["detail"])) for e in timeline]
+    return Listing(f"Timeline on {node}", _MOMENTS, rows)
 
 
-def _clock(at: float | None) -> str:
+def clock(at: float | None) -> str:
+    """A moment, to the second, here."""
     return "-" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-def call_table(calls: Iterable[Mapping[str, Any]]) -> Table:
+def call_table(calls: Iterable[Mapping[str, Any]]) -> Listing:
     """Calls, newest first."""
-    table = Table(title="Calls", title_justify="left")
-    for column in ("call_sid", "started", "from", "to", "trunk", "status", "reason", "sip", "seconds"):
-        table.add_column(column, overflow="fold", no_wrap=column == "call_sid")
-    for call in calls:
-        row = [
-            call["call_sid"],
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(call["started_at"])),
-            *(
-                call[name]
-                for name in ("from_number", "to_number", "trunk_id", "status", "reason", "sip_status")
-            ),
-            call["duration_seconds"],
-        ]
-        table.add_row(*(escape("-" if value in (None, "") else str(value)) for value in row))
-    return table
+    return Listing("Calls", _CALLS, [_call(call) for call in calls])
+
+
+def _call(call: Mapping[str, Any]) -> tuple[str, ...]:
+    before = ("call_sid", "status", "to_number", "from_number", "reason", "duration_seconds")
+    known = [call[name] for name in before]
+    return cells((*known, clock(call["started_at"]), call["trunk_id"], call["sip_status"]))
 
 
 def explain_call(console: Console, call: Mapping[str, Any]) -> None:

@@ -2,78 +2,70 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
-from fscontrol.cli.tables import breaker_in_words
+from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.screen import Column, Listing, age, cells, make_console
+
+_COLOURS = {"open": "red", "half-open": "yellow"}
+_TRUNKS = (
+    Column("trunk"),
+    Column("breaker", 1, colours=_COLOURS),
+    Column("ASR", 2),
+    Column("calls now", 3),
+    Column("attempts", 4),
+    Column("ACD", 5),
+    Column("MOS", 6),
+    Column("PDD", 7),
+    Column("organisation", 8),
+    Column("why", 9, folds=True),
+)
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    epilog=examples("fscontrol trunks", "fscontrol trunks --organization 7", "fscontrol trunks --json"),
+)
 @click.option("--organization", help="Only trunks of this organisation.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
+@json_option
 @click.pass_context
-def trunks(context: click.Context, organization: str | None, as_json: bool) -> None:
-    """Show the trunks that had calls within the last hour: breaker, ASR, ACD, MOS, PDD, calls.
-
-    \b
-    Examples: fscontrol trunks --json
-              fscontrol trunks reset 7 primary
-    """
+def trunks(context: click.Context, organization: str | None) -> None:
+    """Show the trunks that had calls within the last hour: breaker, ASR, ACD, MOS, PDD, calls."""
     if context.invoked_subcommand is not None:
         return
     query = {"organization": organization} if organization else {}
     answer = ControlPlane(configuration.load()).get("/api/trunks", **query)
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    else:
-        Console().print(trunk_table(answer["items"], time.time()))
+    put_json(answer) if wants_json() else make_console().print(trunk_table(answer["items"], time.time()))
 
 
-@trunks.command()
+@trunks.command(epilog=examples("fscontrol trunks reset 7 primary"))
 @click.argument("organization")
 @click.argument("trunk")
+@json_option
 def reset(organization: str, trunk: str) -> None:
     """Close a trunk's breaker: the next call may leave by it at once."""
     path = f"/api/organizations/{quote(organization, safe='')}/trunks/{quote(trunk, safe='')}/breaker/reset"
-    status, answer = ControlPlane(configuration.load()).ask("POST", path)
-    if status != 200:
-        raise click.ClickException(f"{answer.get('message', 'refused')} (HTTP {status})")
-    click.echo(answer["message"])
+    answer = ControlPlane(configuration.load()).done("POST", path)
+    put_json(answer) if wants_json() else click.echo(answer["message"])
 
 
-def trunk_table(found: Iterable[Mapping[str, Any]], now: float) -> Table:
+def trunk_table(found: Iterable[Mapping[str, Any]], now: float) -> Listing:
     """Trunks, by organisation and id."""
-    table = Table(title="Trunks, the last hour", title_justify="left")
-    for column in ("organisation", "trunk", "breaker", "calls now", "attempts", "ASR", "ACD", "MOS", "PDD"):
-        table.add_column(column, overflow="fold")
-    for row in found:
-        figures = row["figures"]
-        table.add_row(
-            escape(row["organization"]),
-            escape(row["trunk_id"]),
-            _breaker(row["breaker"], now),
-            str(figures["concurrent"]),
-            str(figures["attempts"]),
-            f"{figures['asr']:g} %",
-            f"{figures['acd']} s",
-            f"{figures['mos']:g}",
-            f"{figures['pdd']:g} s",
-        )
-    return table
+    return Listing("Trunks, the last hour", _TRUNKS, [_trunk(row, now) for row in found])
 
 
-def _breaker(breaker: Mapping[str, Any], now: float) -> str:
-    shown = breaker_in_words(breaker["state"])
+def _trunk(row: Mapping[str, Any], now: float) -> tuple[str, ...]:
+    figures, breaker = row["figures"], row["breaker"]
+    shown = breaker["state"].replace("_", "-")
     if breaker["until"] is not None:
-        shown += f", a call may try in {max(0, breaker['until'] - now):.0f} s"
-    return f"{shown} ({escape(breaker['why'])})" if breaker["state"] != "closed" else shown
+        shown += f", until {age(breaker['until'] - now)} from now"
+    sums = (f"{figures['acd']} s", f"{figures['mos']:g}", f"{figures['pdd']:g} s")
+    calls = (f"{figures['asr']:g} %", figures["concurrent"], figures["attempts"])
+    return cells((row["trunk_id"], shown, *calls, *sums, row["organization"], breaker["why"]))

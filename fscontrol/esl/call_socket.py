@@ -26,6 +26,7 @@ from fscontrol.esl import commands
 from fscontrol.esl.commands import Command
 from fscontrol.esl.event import Event
 from fscontrol.esl.frames import Frame, FrameReader
+from fscontrol.telemetry.correlation import carried
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
 
         `work` runs in a greenlet of its own, which is ended when nobody waits for it any more.
         """
-        worker = gevent.spawn(work)
+        worker = gevent.spawn(carried(work))
         watcher = gevent.spawn(self._end_of_call)
         both = cast("list[gevent.Greenlet[..., object]]", [worker, watcher])
         try:

@@ -29,6 +29,8 @@ from fscontrol.esl import commands
 from fscontrol.esl.commands import Command
 from fscontrol.esl.event import Event
 from fscontrol.esl.frames import Frame, FrameReader
+from fscontrol.model.call import CALL_SID_VARIABLE
+from fscontrol.telemetry.correlation import about_call
 
 log = logging.getLogger(__name__)
 
@@ -195,8 +197,12 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
                 continue
             came_at, event = queued
             self.observe_lag(time.monotonic() - came_at)
-            for handler in tuple(self.event_handlers.get(event.name, ())):
-                try:
-                    handler(event)
-                except Exception:
-                    log.exception("an event handler failed", extra={"event": event.name})
+            with about_call(event.variable(CALL_SID_VARIABLE) or ""):
+                self._hand_over(event)
+
+    def _hand_over(self, event: Event) -> None:
+        for handler in tuple(self.event_handlers.get(event.name, ())):
+            try:
+                handler(event)
+            except Exception:
+                log.exception("an event handler failed", extra={"event": event.name})

@@ -18,6 +18,7 @@ from fscontrol.http import body
 from fscontrol.http.auth import principal
 from fscontrol.http.operation import Query, operation
 from fscontrol.telemetry.bus import Bus, Happening, Listener
+from fscontrol.telemetry.event_kinds import EVENT_KINDS
 
 HEARTBEAT_SECONDS = 15.0
 MOST_LISTENERS = 200
@@ -28,6 +29,10 @@ _SECONDS = Query(
     {"type": "number", "minimum": 0, "maximum": LONGEST_SECONDS},
     "how long to listen; 0: until you leave",
 )
+_LAST_SEEN = Query(
+    "Last-Event-ID", {"type": "string"}, "the id of the event you saw last; what followed is told first"
+)
+_ABOUT = "What stands after `event:` names a model in `x-events`; `data:` is one line of JSON in its form."
 _LATER_SECONDS = 30
 
 
@@ -41,6 +46,9 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
         tag="operations",
         produces="text/event-stream",
         query=(_SECONDS,),
+        headers=(_LAST_SEEN,),
+        events=EVENT_KINDS,
+        about=_ABOUT,
         errors=(422, 429),
     )
     def events() -> Response:

@@ -19,16 +19,14 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
 from fscontrol.telemetry.bus import Bus
+from fscontrol.telemetry.event_kinds import CallChanged
 
 log = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS = 1.0
 """How long a store that failed is left alone."""
 
-_SHOWN = {
-    *("call_sid", "direction", "status", "reason", "sip_status", "hangup_cause", "from_number", "to_number"),
-    *("trunk_id", "assistant_id", "started_at", "answered_at", "ended_at", "duration_seconds", "sequence", "node"),
-}  # fmt: skip
+_SHOWN = set(CallChanged.model_fields)
 
 
 class Happenings:

@@ -20,6 +20,7 @@ from fscontrol import __version__
 from fscontrol.http.auth import ORGANIZATION_HEADER
 from fscontrol.http.operation import Operation, Query, operation_of
 from fscontrol.http.refusals import refusal_of
+from fscontrol.http.request_ids import HEADER as REQUEST_ID_HEADER
 from fscontrol.model.access import Role
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -39,6 +40,10 @@ _ABOUT = (
 _LIMITED: Mapping[str, str] = {
     "RateLimit-Policy": 'What may be asked: `"reads";q=6000;w=60` is 6000 requests in 60 seconds.',
     "RateLimit": 'What is left: `"reads";r=5999;t=60` is 5999 requests in the next 60 seconds.',
+}
+
+_NAMED: Mapping[str, str] = {
+    REQUEST_ID_HEADER: "The request's name in our log: the one it came with, where that was harmless, or one made here."
 }
 
 Mode = Literal["validation", "serialization"]
@@ -100,7 +105,7 @@ def document(app: Flask) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": models.definitions,
-            "headers": {name: _header(about) for name, about in _LIMITED.items()},
+            "headers": {name: _header(about) for name, about in {**_LIMITED, **_NAMED}.items()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The key, or a token (JWT)."},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The key."},
@@ -129,6 +134,7 @@ def _models_of(route: Route) -> Iterator[tuple[type[BaseModel], Mode]]:
     operation = route.operation
     yield route.refusal, "serialization"
     yield from ((model, "serialization") for model in operation.answers.values() if model)
+    yield from ((model, "serialization") for model in operation.events.values())
     if operation.request is not None:
         yield operation.request, "validation"
 
@@ -201,6 +207,10 @@ def _responses(route: Route, models: _Models) -> dict[str, Any]:
         elif status in refusals and granted:
             schema = {"anyOf": [schema, refusal]}
         responses[str(status)] = _response(status, schema, kind, _headers(status, operation))
+        if operation.events and status in operation.answers:
+            # OpenAPI 3.1 has no word for the events of a stream; 3.2 has `itemSchema`.
+            events = {name: models.of(model, "serialization") for name, model in operation.events.items()}
+            responses[str(status)]["content"][kind]["x-events"] = events
     return responses
 
 
@@ -217,9 +227,9 @@ def _response(
 
 
 def _headers(status: int, operation: Operation) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {REQUEST_ID_HEADER: {"$ref": f"#/components/headers/{REQUEST_ID_HEADER}"}}
     if not operation.is_unlimited and status != 401:
-        found = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMITED}
+        found |= {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMITED}
     if status == 429:
         found["Retry-After"] = _header("Seconds after which it may be asked again.", {"type": "integer"})
     if status == 401 and not operation.is_open:

@@ -58,6 +58,8 @@ class Operation:
     """Whether X-Organization-Id says which organisation is meant; None: as the path lets expect (`openapi.py`)."""
     accepts: tuple[str, ...] = ("application/json",)
     produces: str = "application/json"
+    events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """The models of server-sent events by kind, where that is what it produces."""
     problem: type[BaseModel] | None = None
     """The model of a refusal, for doors whose contract has another form."""
 

@@ -14,7 +14,7 @@ from gevent import socket
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from fscontrol.http import auth, body, problems
+from fscontrol.http import auth, body, problems, request_ids
 from fscontrol.http.operation import require_declared
 from fscontrol.http.proxies import behind_proxies
 
@@ -35,6 +35,7 @@ def make_app(
     app = Flask("fscontrol", static_folder=None)
     app.config[body.LONGEST_BODY] = max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    request_ids.install(app)  # first: a refusal has its id, too
     auth.require_principals(app, recognise)
     problems.install(app)
     for blueprint in doors:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from gevent.lock import BoundedSemaphore
 
 from fscontrol.errors import FscontrolError, TooManyRequests
@@ -28,6 +28,7 @@ from fscontrol.sofia.plan import Change, Plan
 from fscontrol.sofia.reconcile import Reconciler
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.work import NO_GENERATION
+from fscontrol.telemetry import tracing
 
 LONGEST_WAIT = 60.0
 LONGEST_SETTLING = 5.0
@@ -74,19 +75,27 @@ def door(
         errors=(400, 409, 413, 422),
     )
     def sync_organization() -> Response:
+        with tracing.span("sync", under=tracing.told(request.headers.get("traceparent"))):
+            return _sync()
+
+    def _sync() -> Response:
         dry_run = body.flag("dry_run")
         force = body.flag("force")
         wait = body.seconds("wait", LONGEST_WAIT)
-        document = sync_document.parse(body.json_body())
+        with tracing.span("parse"):
+            document = sync_document.parse(body.json_body())
+        tracing.annotate(organization=document.organization.key, dry_run=dry_run)
         require_sight(document.organization.key, f"organisation {document.organization.key!r}")
         if not running.acquire(blocking=False):
             raise TooManyRequests(f"{MOST_AT_ONCE} pushes are being applied; try again", retry_after=1)
         try:
             if dry_run:
                 return _dry_run(document, organizations, reconciler, force=force)
-            stored = organizations.replace(document, force=force, author=author())
+            with tracing.span("store"):
+                stored = organizations.replace(document, force=force, author=author())
             key, generation = stored.organization.key, stored.organization.generation
-            outcomes = reconciler.apply(key, generation, apply_timeout)
+            with tracing.span("apply", generation=generation):
+                outcomes = reconciler.apply(key, generation, apply_timeout)
             # Who may call is part of what was pushed: the answer waits until the nodes let them ask.
             if not settle_callers(LONGEST_SETTLING):
                 log.warning("the list of callers is not in force everywhere yet", extra={"organization": key})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.limits import Places
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.esl.client import NodeClient
@@ -23,7 +23,7 @@ from fscontrol.media.sip_assistant import SipAssistants
 from fscontrol.media.stream import Deadlines
 from fscontrol.media.unrecorded import UnrecordedCalls
 from fscontrol.model.assistant_media import AssistantMedia, Driver, WhenLost
-from fscontrol.model.call import CallRecord, MediaFigures
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, MediaFigures
 from fscontrol.settings import Settings
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.channel_state import DRIVER_VARIABLE, TRANSFER_VARIABLE, read_channel
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
 from fscontrol.errors import ConfigurationError, EslError, FscontrolError, NotFound, StoreError
@@ -20,7 +20,7 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.media.choice import Choice, MediaDefaults, choose
 from fscontrol.media.driving import Lost, MediaDriver, Note
 from fscontrol.model.assistant_media import AssistantMedia, Driver, WhenLost
-from fscontrol.model.call import CallRecord
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)

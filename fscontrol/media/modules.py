@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.errors import FscontrolError, NotFound
 from fscontrol.esl import call_commands
 from fscontrol.esl.client import NodeClient
@@ -21,7 +21,7 @@ from fscontrol.esl.event import Event
 from fscontrol.media.choice import Choice
 from fscontrol.media.driving import Lost
 from fscontrol.model.assistant_media import Driver, WhenLost
-from fscontrol.model.call import CallRecord
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)

@@ -14,14 +14,14 @@ from collections.abc import Callable
 import gevent
 
 from fscontrol.calls.announcing import Tell
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.endings import epoch_seconds
 from fscontrol.calls.limits import Places
 from fscontrol.calls.on_channel import RECORD_VARIABLE, record_of
 from fscontrol.errors import CommandRefused, FscontrolError, NotFound, StoreError
 from fscontrol.esl import call_commands, commands
 from fscontrol.esl.client import NodeClient
-from fscontrol.model.call import CallRecord, CallStatus, Step
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, Step
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)

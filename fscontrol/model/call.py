@@ -12,6 +12,9 @@ from pydantic import Field
 from fscontrol.model.outbound import Attempt, OutboundRequest, Skipped
 from fscontrol.model.trunk import FrozenModel
 
+CALL_SID_VARIABLE = "fscontrol_call_sid"
+"""The channel variable that says which call a channel, and so an event, is of."""
+
 
 class CallStatus(StrEnum):
     """The statuses the backend knows."""

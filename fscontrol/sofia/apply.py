@@ -35,6 +35,7 @@ from fscontrol.sofia.reading import Reading
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.sofia.work import Caution, Ledger, Work
 from fscontrol.store.base import Store
+from fscontrol.telemetry.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -109,17 +110,20 @@ class NodeApplier:
         self.attempts.forget(pushed)
         self._gateways.await_gone({})
         keys, placement = list(keys), self._placement()
-        loaded, ledger = self._gateways.look(), self._store.ledger(self._node, keys)
-        works = self._reading.read(keys, loaded, ledger, placement)
-        loaded = self._look_closely(works, loaded)
-        self._hold_back(works, loaded)
-        self._postpone(works, pushed)
-        for work in works:
-            work.first = {change.name: change.action for change in work.plan.changes}
-            self._deliver(work)
-        loaded = self._start([work for work in works if not work.problem], loaded)
+        with span("plan"):
+            loaded, ledger = self._gateways.look(), self._store.ledger(self._node, keys)
+            works = self._reading.read(keys, loaded, ledger, placement)
+            loaded = self._look_closely(works, loaded)
+            self._hold_back(works, loaded)
+            self._postpone(works, pushed)
+        with span("deliver"):
+            for work in works:
+                work.first = {change.name: change.action for change in work.plan.changes}
+                self._deliver(work)
+        with span("start"):
+            loaded = self._start([work for work in works if not work.problem], loaded)
         sound = [work for work in works if not work.problem]
-        with self._turn(sound, placement):
+        with span("verify"), self._turn(sound, placement):
             loaded = self._let_go(sound, loaded)
             for work in sound:
                 self._move_routes(work, loaded)

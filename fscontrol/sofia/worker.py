@@ -27,6 +27,7 @@ from fscontrol.sofia.outcome import PassOutcome, Status, going_on, unreachable
 from fscontrol.sofia.plan import Plan
 from fscontrol.sofia.work import NO_GENERATION
 from fscontrol.store.base import NodeResult, Store
+from fscontrol.telemetry import tracing
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class NodeWorker:
         self._timer_at = self._rested_at = 0.0
         self._pending: set[str] = set()
         self._pushed: set[str] = set()
+        self._ordered_by: list[tracing.Where] = []
         self._gone: set[str] = set()
         self._everything = True
         self._woken = Flag()
@@ -103,6 +105,8 @@ class NodeWorker:
         self._pending.add(key)
         if pushed:
             self._pushed.add(key)
+        if (by := tracing.here()) is not None and len(self._ordered_by) < _MOST_NAMED:
+            self._ordered_by.append(by)
         self._woken.set()
         return self._serial
 
@@ -213,8 +217,14 @@ class NodeWorker:
 
     def _pass(self, keys: list[str], pushed: set[str]) -> dict[str, PassOutcome]:
         node = self.client.name
+        by = list({where.trace: where for where in self._ordered_by}.values())
+        self._ordered_by = []
         try:
-            return self._applier.run(keys, pushed)
+            # A pass serves all who ordered it; it is in the trace of the first.
+            with tracing.span(
+                "pass", under=by[0] if by else None, links=by[1:], node=node, organizations=keys
+            ):
+                return self._applier.run(keys, pushed)
         except NodeUnreachable as error:
             log.warning("node lost during a pass", extra={"node": node, "reason": str(error)})
             return {key: unreachable(node, NO_GENERATION, error) for key in keys}

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from gevent.queue import Empty, Queue
 
+from fscontrol.telemetry.event_kinds import require_declared
+
 MOST_KEPT = 1_000
 MOST_QUEUED = 1_000
 Sees = Callable[[str | None], bool]
@@ -97,7 +99,11 @@ class Bus:
         return len(self._listeners)
 
     def publish(self, kind: str, organization: str | None, what: dict[str, Any]) -> None:
-        """Something happened: tell it everywhere, or here where that cannot be."""
+        """Something happened: tell it everywhere, or here where that cannot be.
+
+        `what` is as `event_kinds` declares the kind; KeyError for a kind that is not there.
+        """
+        require_declared(kind)
         if self.wire is None or not self.wire.send(kind, organization, what):
             self.tell_here(kind, organization, what)
 

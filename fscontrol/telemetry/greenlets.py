@@ -1,6 +1,7 @@
 """Greenlets whose death is seen.
 
-Owns: spawning a background task so that an exception in it reaches the log with the task's name.
+Owns: spawning a background task so that an exception in it reaches the log with the task's name, and with the call that
+it was spawned for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+
+from fscontrol.telemetry.correlation import carried
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ def spawn(name: str, run: Callable[..., Any], *arguments: Any) -> gevent.Greenle
         except Exception:
             log.exception("background task died", extra={"task": name})
 
-    greenlet = gevent.Greenlet(watched)
+    greenlet = gevent.Greenlet(carried(watched))
     greenlet.name = name
     greenlet.start()
     return greenlet

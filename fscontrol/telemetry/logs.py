@@ -1,7 +1,8 @@
 """Logging: one line an event, JSON or for a terminal, never a secret.
 
-Owns: the format of log lines and the last wall against secrets in them: values registered with `conceal` are masked
-wherever they stand. Refuses: line ends inside a message (a forged line must not look like ours).
+Owns: the format of log lines, with the call and the request at hand, and the last wall against secrets in them: values
+registered with `conceal` are masked wherever they stand. Refuses: line ends inside a message (a forged line must not
+look like ours).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import logging
 import sys
 import time
 from typing import Any, TextIO
+
+from fscontrol.telemetry import correlation
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "message",
@@ -35,7 +38,9 @@ def _masked(text: str) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+    """What was passed as `extra`, and, where that does not say, which call and request the line is about."""
+    said = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+    return {**correlation.fields(), **said}
 
 
 class JsonFormatter(logging.Formatter):

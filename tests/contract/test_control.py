@@ -16,7 +16,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from fscontrol.backend.outside import Outside
-from fscontrol.calls.book import CALL_SID_VARIABLE, CallBook
+from fscontrol.calls.book import CallBook
 from fscontrol.calls.control import CallControl
 from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.calls.limits import Limits
@@ -35,7 +35,7 @@ from fscontrol.esl.call_socket import CallSession, CallSocketServer
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
-from fscontrol.model.call import CallRecord, CallStatus
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus
 from fscontrol.settings import NodeAddress
 from fscontrol.sofia.tree import PROFILE
 from fscontrol.store.secrets import Vault

@@ -9,6 +9,8 @@ from pathlib import Path
 from fscontrol.store.redis_wire import RedisWire
 from fscontrol.telemetry.bus import Bus, Happening, Listener
 from tests.contract.redis_server import redis_server
+from tests.unit.test_bus import call
+from tests.unit.test_event_kinds import GATEWAY
 from tests.waiting import eventually, free_port
 
 
@@ -36,7 +38,7 @@ def everything(bus: Bus) -> Listener:
 def works(bus: Bus) -> bool:
     """Whether what is published comes back over the wire."""
     listener = everything(bus)
-    bus.publish("probe", None, {})
+    bus.publish("call", None, call(0))
     found = one(listener)
     bus.leave(listener)
     return not found.name.startswith(bus.run)
@@ -46,8 +48,8 @@ def test_all_hear_the_same_and_go_on_anywhere(tmp_path: Path) -> None:
     with redis_server(tmp_path) as url, carried(url) as here, carried(url) as there:
         eventually(lambda: works(here) and works(there))
         at_both = everything(here), everything(there)
-        here.publish("call", "7", {"n": "ä"})
-        there.publish("gateway", None, {"n": 2})
+        here.publish("call", "7", call(1) | {"reason": "ä"})
+        there.publish("gateway", None, GATEWAY)
         heard = [[one(listener) for _ in range(2)] for listener in at_both]
         assert heard[0] == heard[1]
         first, second = heard[0]
@@ -63,7 +65,7 @@ def test_all_hear_the_same_and_go_on_anywhere(tmp_path: Path) -> None:
 def test_without_redis_each_tells_its_own(tmp_path: Path) -> None:
     with carried(f"redis://127.0.0.1:{free_port()}/0") as alone:
         listener = everything(alone)
-        alone.publish("call", "7", {"n": 1})
+        alone.publish("call", "7", call(1))
         assert one(listener).name == f"{alone.run}-1"
     with ExitStack() as until_the_end:
         with redis_server(tmp_path) as url:
@@ -71,5 +73,5 @@ def test_without_redis_each_tells_its_own(tmp_path: Path) -> None:
             eventually(lambda: works(bus))
         eventually(lambda: not works(bus))
         listener = everything(bus)
-        bus.publish("call", "7", {"n": 2})
-        assert one(listener).what == {"n": 2}
+        bus.publish("call", "7", call(2))
+        assert one(listener).what == call(2)

@@ -204,9 +204,9 @@ def test_at_the_command_line(operator: Operator) -> None:
     assert (done.returncode, done.stdout) == (0, "the call is on hold\n")
     assert json.loads(run("--json", "hold", sid).stdout)["already"] is True
     refused = run("transfer", sid, "--number", "x")
-    assert refused.returncode == 1
+    assert refused.returncode == 6
     assert "number" in refused.stderr
     assert run("terminate", sid).returncode == 0
     over = run("resume", sid)
-    assert over.returncode == 1
+    assert over.returncode == 6
     assert "409" in over.stderr

@@ -122,8 +122,8 @@ def test_serve_simulate_answers_and_ends_on_sigterm(simulated: Serving, tmp_path
     assert run("calls", cwd=tmp_path, **simulated.settings).returncode == 0
     (tmp_path / "bad.json").write_text('{"organization_id": 7, "trunks": [{"gateway": "http://x"}]}')
     refused = run("sync", "bad.json", cwd=tmp_path, **simulated.settings)
-    assert refused.returncode == 1
-    assert "trunks[0].gateway" in refused.stdout
+    assert refused.returncode == 6
+    assert "trunks[0].gateway" in refused.stderr
     assert simulated.stop() == 0
 
 

@@ -91,9 +91,9 @@ def test_a_key_is_made_works_and_is_taken_back(serving: Serving, tmp_path: Path)
         (("create", "--role", "admin", "--name", "x", "--expires", "soon"), 2, "90d"),
         (("create", "--role", "admin", "--name", "x", "--expires", "0d"), 2, "ten years"),
         (("create", "--role", "admin", "--name", "x", "--expires", "11y"), 2, "ten years"),
-        (("create", "--role", "admin", "--name", "x", "--organization", "a/b"), 1, "organization_id must be"),
-        (("revoke", "fsc_live_0000000"), 1, "there is no"),
-        (("list",), 1, "there is no database"),
+        (("create", "--role", "admin", "--name", "x", "--organization", "a/b"), 6, "organization_id must be"),
+        (("revoke", "fsc_live_0000000"), 4, "there is no"),
+        (("list",), 4, "there is no database"),
     ],
 )
 def test_what_cannot_be_done_is_said(

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fscontrol.telemetry.bus import Bus, Happening, Listener
+
+
+def call(number: int) -> dict[str, Any]:
+    """An event as it is declared; `sequence` says which."""
+    words = dict.fromkeys(("reason", "hangup_cause", "from_number", "to_number", "node"), "")
+    absent = dict.fromkeys(
+        ("sip_status", "trunk_id", "assistant_id", "answered_at", "ended_at", "duration_seconds")
+    )
+    told = {"call_sid": "sip-1", "direction": "inbound", "status": "ringing", "started_at": 1.5}
+    return {**words, **absent, **told, "sequence": number}
 
 
 def heard(listener: Listener) -> list[object]:
     found = []
     while (happening := listener.next(0.01)) is not None:
-        found.append(happening.what["n"])
+        found.append(happening.what["sequence"])
     return found
 
 
@@ -18,7 +30,7 @@ def test_each_hears_what_he_may_see() -> None:
     bus = Bus()
     all_of_it, seven = bus.listen(lambda _key: True), bus.listen(lambda key: key == "7")
     for number, key in enumerate(("7", "8", None, "7")):
-        bus.publish("call", key, {"n": number})
+        bus.publish("call", key, call(number))
     assert heard(all_of_it) == [0, 1, 2, 3]
     assert heard(seven) == [0, 3]
 
@@ -27,7 +39,7 @@ def test_who_comes_back_goes_on_from_there() -> None:
     bus = Bus()
     listener = bus.listen(lambda _key: True)
     for number in range(3):
-        bus.publish("call", "7", {"n": number})
+        bus.publish("call", "7", call(number))
     first = listener.next(1)
     assert first is not None
     bus.leave(listener)
@@ -40,7 +52,7 @@ def test_who_comes_back_goes_on_from_there() -> None:
 def test_what_is_not_kept_is_said_so() -> None:
     bus = Bus(kept=2)
     for number in range(5):
-        bus.publish("call", "7", {"n": number})
+        bus.publish("call", "7", call(number))
     assert not bus.listen(lambda _key: True, f"{bus.run}-1").knows_all
     assert bus.listen(lambda _key: True, f"{bus.run}-3").knows_all
     assert heard(bus.listen(lambda _key: True, f"{bus.run}-1")) == [3, 4]
@@ -74,9 +86,9 @@ def test_over_a_wire_all_is_heard_once_and_under_its_names() -> None:
     bus = Bus()
     bus.wire = wire = Loop(bus)
     listener = bus.listen(lambda _key: True)
-    bus.publish("call", "7", {"n": 0})
+    bus.publish("call", "7", call(0))
     wire.is_cut = True
-    bus.publish("call", "7", {"n": 1})
+    bus.publish("call", "7", call(1))
     assert heard(listener) == [0, 1]
     assert heard(bus.listen(lambda _key: True, "1-0")) == [1]
 
@@ -85,9 +97,14 @@ def test_who_does_not_keep_up_is_cut_off_and_nobody_waits() -> None:
     bus = Bus(queued=3)
     slow, quick = bus.listen(lambda _key: True), bus.listen(lambda _key: True)
     for number in range(3):
-        bus.publish("call", "7", {"n": number})
+        bus.publish("call", "7", call(number))
     assert heard(quick) == [0, 1, 2]
-    bus.publish("call", "7", {"n": 3})
+    bus.publish("call", "7", call(3))
     assert slow.is_cut
     assert heard(slow) == [0, 1, 2]
     assert heard(quick) == [3]
+
+
+def test_what_nobody_declared_is_not_published() -> None:
+    with pytest.raises(KeyError, match="event_kinds"):
+        Bus.__dict__["publish"].__wrapped__(Bus(), "alram", None, {})

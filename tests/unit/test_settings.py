@@ -101,6 +101,7 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_CALLS_KEPT", "4", "calls_kept", 4),
     ("FSCONTROL_LOG_FORMAT", "json", "log_format", "json"),
     ("FSCONTROL_LOG_LEVEL", "DEBUG", "log_level", "DEBUG"),
+    ("FSCONTROL_OTLP_ENDPOINT", "http://c:4318", "otlp_endpoint", "http://c:4318"),
     ("FSCONTROL_STREAM_KEY", "sk", "stream_key", SecretStr("sk")),
     ("FSCONTROL_STREAM_OPEN_SECONDS", "2", "stream_open_seconds", 2.0),
     ("FSCONTROL_STREAM_FIRST_AUDIO_SECONDS", "9", "stream_first_audio_seconds", 9.0),
