@@ -19,12 +19,15 @@ from fscontrol.http import (
     events,
     explain,
     freeswitch,
+    gateway_pages,
     gateways,
     livekit,
     nodes,
     observe,
     organizations,
     outbox,
+    overview_page,
+    pages,
     phone_numbers,
     sip_trunks,
     sync,
@@ -35,6 +38,7 @@ from fscontrol.http.auth import Recognise, bridge_key, first_of
 from fscontrol.http.known_keys import KnownKeys
 from fscontrol.http.limits import Allowed, RateLimits
 from fscontrol.http.server import make_app
+from fscontrol.http.sessions import Sessions, bridge_digest
 from fscontrol.http.tokens import tokens_of
 from fscontrol.provisioning.rpc_trunk import Binding
 from fscontrol.sofia.nudge import Nudger
@@ -50,12 +54,13 @@ def http_app(house: Application) -> Flask:
     known_keys, tokens = KnownKeys(house.keys), tokens_of(settings)
     ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
     binding = Binding(settings.sip_ip, settings.sip_port, settings.rtp_ports, settings.external_ip)
+    desk = nodes.NodeDesk(house.nodes, house.leases, house.draining, store, registrations, house.fleet)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
         organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
         gateways.door(store, registrations, Nudger(house.nodes, store, registrations)),
         observe.door(store, house.book, house.nodes, house.metrics),
-        nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
+        nodes.door(desk),
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
         calls.door(Ordering(store, house.outgoing.calls)),
@@ -69,11 +74,20 @@ def http_app(house: Application) -> Flask:
         api_keys.door(house.keys, known_keys.forget),
         trunk_rpc.door(house.trunks, house.figures, binding),
         livekit.door(house.trunks, house.numbers),
+        pages.door(),
+        overview_page.door(store, registrations, house.book, desk),
+        gateway_pages.door(store, registrations),
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
     limits = RateLimits(Allowed.by(settings))
     recognise = limits.guarded(first_of(*ways))
-    app = make_app(doors, recognise, settings.max_body_bytes, settings.trusted_proxies)
+    sessions = Sessions(
+        store.fingerprint_key(),
+        house.keys.digest,
+        (known_keys.of_digest, bridge_digest(settings.api_key, house.keys.digest)),
+        settings.session_seconds,
+    )
+    app = make_app(doors, recognise, settings.max_body_bytes, settings.trusted_proxies, sessions)
     limits.install(app)
     return app

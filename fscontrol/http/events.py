@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response, request
 
 from fscontrol.errors import TooManyRequests
 from fscontrol.http import body
-from fscontrol.http.auth import principal
+from fscontrol.http.auth import principal, still_let_in
 from fscontrol.http.operation import Query, operation
 from fscontrol.telemetry.bus import Bus, Happening, Listener
 
@@ -40,6 +40,7 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
         "Calls and gateways as they change, by server-sent events",
         tag="operations",
         produces="text/event-stream",
+        takes_session=True,
         query=(_SECONDS,),
         errors=(422, 429),
     )
@@ -50,7 +51,7 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
         # At once, and not when the first piece is asked for: what happens meanwhile belongs to the listener.
         listener = bus.listen(principal().sees, request.headers.get("Last-Event-ID", "").strip())
         answer = Response(
-            _stream(listener, heartbeat, seconds or math.inf),
+            _stream(listener, heartbeat, seconds or math.inf, still_let_in()),
             content_type="text/event-stream; charset=utf-8",
         )
         answer.headers["Cache-Control"] = "no-store"
@@ -61,13 +62,20 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
     return routes
 
 
-def _stream(listener: Listener, heartbeat: float, seconds: float) -> Iterator[str]:
+def _stream(
+    listener: Listener, heartbeat: float, seconds: float, is_let_in: Callable[[], bool]
+) -> Iterator[str]:
     until = time.monotonic() + seconds
+    look_again_at = time.monotonic() + heartbeat
     yield f"retry: {_RETRY_MS}\n: listening\n\n"
     if not listener.knows_all:
         yield ": what followed the event you saw last is not kept any more\n\n"
     while (left := until - time.monotonic()) > 0:
         happening = listener.next(min(heartbeat, left))
+        if time.monotonic() >= look_again_at:
+            look_again_at = time.monotonic() + heartbeat
+            if not is_let_in():
+                return
         if happening is not None:
             yield _written(happening)
         elif listener.is_cut:
