@@ -22,6 +22,7 @@ from fscontrol.http import (
     gateway_pages,
     gateways,
     livekit,
+    node_pages,
     nodes,
     observe,
     organizations,
@@ -54,11 +55,12 @@ def http_app(house: Application) -> Flask:
     known_keys, tokens = KnownKeys(house.keys), tokens_of(settings)
     ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
     binding = Binding(settings.sip_ip, settings.sip_port, settings.rtp_ports, settings.external_ip)
+    nudger = Nudger(house.nodes, store, registrations)
     desk = nodes.NodeDesk(house.nodes, house.leases, house.draining, store, registrations, house.fleet)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
         organizations.door(house.organizations, store, house.reconciler, registrations, house.nodes, timeout),
-        gateways.door(store, registrations, Nudger(house.nodes, store, registrations)),
+        gateways.door(store, registrations, nudger),
         observe.door(store, house.book, house.nodes, house.metrics),
         nodes.door(desk),
         explain.door(house.ways),
@@ -76,7 +78,8 @@ def http_app(house: Application) -> Flask:
         livekit.door(house.trunks, house.numbers),
         pages.door(),
         overview_page.door(store, registrations, house.book, desk),
-        gateway_pages.door(store, registrations),
+        gateway_pages.door(store, registrations, nudger),
+        node_pages.door(desk),
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))

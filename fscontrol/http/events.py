@@ -1,4 +1,4 @@
-"""`GET /api/events`: calls and gateways as they change, by server-sent events (CONTRACTS.md §1).
+"""`GET /api/events`: calls, gateways and nodes as they change, by server-sent events (CONTRACTS.md §1).
 
 Owns: the form of the stream, its heartbeat, and how many may listen. Refuses: to show an organisation's events to
 another, and to wait for a listener that does not read; it is told why, and cut off.
@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from fscontrol.errors import TooManyRequests
 from fscontrol.http import body
@@ -28,6 +28,11 @@ _SECONDS = Query(
     {"type": "number", "minimum": 0, "maximum": LONGEST_SECONDS},
     "how long to listen; 0: until you leave",
 )
+_AFTER = Query(
+    "after",
+    {"type": "string"},
+    "go on from this id, as Last-Event-ID does; for who cannot send the header at first",
+)
 _LATER_SECONDS = 30
 
 
@@ -35,13 +40,18 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("events", __name__)
 
+    @routes.before_app_request
+    def note_last() -> None:
+        """What a page shows is at least as new as this; its script listens from it on."""
+        g.last_event = bus.last
+
     @routes.get("/api/events")
     @operation(
-        "Calls and gateways as they change, by server-sent events",
+        "Calls, gateways and nodes as they change, by server-sent events",
         tag="operations",
         produces="text/event-stream",
         takes_session=True,
-        query=(_SECONDS,),
+        query=(_SECONDS, _AFTER),
         errors=(422, 429),
     )
     def events() -> Response:
@@ -49,7 +59,8 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
         if bus.listeners >= MOST_LISTENERS:
             raise TooManyRequests(f"{MOST_LISTENERS} listen already", _LATER_SECONDS)
         # At once, and not when the first piece is asked for: what happens meanwhile belongs to the listener.
-        listener = bus.listen(principal().sees, request.headers.get("Last-Event-ID", "").strip())
+        last_seen = request.headers.get("Last-Event-ID", "").strip() or request.args.get("after", "")
+        listener = bus.listen(principal().sees, last_seen)
         answer = Response(
             _stream(listener, heartbeat, seconds or math.inf, still_let_in()),
             content_type="text/event-stream; charset=utf-8",

@@ -47,10 +47,10 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         errors=(404,),
     )
     def show(gateway: str) -> Response:
-        require_own(gateway)
+        _require_own(store, registrations, gateway)
         found = nudger.look(gateway)
         nodes = [
-            {**_view(one, _owner(store, one)), "timeline": [_entry(entry) for entry in one.timeline]}
+            {**gateway_view(one, _owner(store, one)), "timeline": [_entry(entry) for entry in one.timeline]}
             for one in found
         ]
         return jsonify({"gateway": gateway, "nodes": nodes})
@@ -64,25 +64,33 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         errors=(404, 409, 502),
     )
     def register(gateway: str) -> Response:
-        require_own(gateway)
-        owner = owner_of(gateway)
-        done = nudger.register(gateway)
-        note(store, "had registered", f"gateway {gateway}", owner)
+        done = register_now(store, registrations, nudger, gateway)
         nodes = [_nudged(store, gateway, one) for one in done]
-        response = jsonify({"success": True, "message": _message(done), "gateway": gateway, "nodes": nodes})
+        response = jsonify({"success": True, "message": in_words(done), "gateway": gateway, "nodes": nodes})
         response.status_code = 202 if any(one.problem for one in done) else 200
         return response
 
-    def require_own(gateway: str) -> None:
-        if not principal().is_everywhere:
-            require_sight(owner_of(gateway), f"gateway {gateway!r}")
-
-    def owner_of(gateway: str) -> str | None:
-        owners = {_owner(store, one) for one in registrations.all() if one.gateway == gateway}
-        keys = {owner.organization for owner in owners if owner}
-        return next(iter(keys)) if len(keys) == 1 else None
-
     return routes
+
+
+def register_now(store: Store, registrations: Registrations, nudger: Nudger, gateway: str) -> list[Nudged]:
+    """Have a gateway register, for who asks; what came of it on each node. Raises as `Nudger.register` does."""
+    _require_own(store, registrations, gateway)
+    owner = _owner_of(store, registrations, gateway)
+    done = nudger.register(gateway)
+    note(store, "had registered", f"gateway {gateway}", owner)
+    return done
+
+
+def _require_own(store: Store, registrations: Registrations, gateway: str) -> None:
+    if not principal().is_everywhere:
+        require_sight(_owner_of(store, registrations, gateway), f"gateway {gateway!r}")
+
+
+def _owner_of(store: Store, registrations: Registrations, gateway: str) -> str | None:
+    owners = {_owner(store, one) for one in registrations.all() if one.gateway == gateway}
+    keys = {owner.organization for owner in owners if owner}
+    return next(iter(keys)) if len(keys) == 1 else None
 
 
 def gateway_views(store: Store, registrations: Registrations) -> list[dict[str, Any]]:
@@ -92,7 +100,7 @@ def gateway_views(store: Store, registrations: Registrations) -> list[dict[str, 
     for registration in registrations.all():
         if registration.node not in ledgers:
             ledgers[registration.node] = dict(store.ledger(registration.node))
-        views.append(_view(registration, ledgers[registration.node].get(registration.gateway)))
+        views.append(gateway_view(registration, ledgers[registration.node].get(registration.gateway)))
     return views
 
 
@@ -100,7 +108,8 @@ def _owner(store: Store, registration: Registration) -> GatewayKey | None:
     return store.ledger(registration.node).get(registration.gateway)
 
 
-def _view(registration: Registration, owner: GatewayKey | None) -> dict[str, Any]:
+def gateway_view(registration: Registration, owner: GatewayKey | None) -> dict[str, Any]:
+    """How one gateway registers on one node, as every door shows it."""
     return {
         "node": registration.node,
         "gateway": registration.gateway,
@@ -129,14 +138,19 @@ def _entry(entry: Transition) -> dict[str, Any]:
 
 def _nudged(store: Store, gateway: str, one: Nudged) -> dict[str, Any]:
     found = one.registration or Registration(one.node, gateway, GatewayState.UNKNOWN, "", time.time())
-    return {**_view(found, _owner(store, found)), "already": one.already, "problem": one.problem or None}
+    return {
+        **gateway_view(found, _owner(store, found)),
+        "already": one.already,
+        "problem": one.problem or None,
+    }
 
 
-def _message(done: list[Nudged]) -> str:
-    return "; ".join(f"{one.node}: {_in_words(one)}" for one in done)
+def in_words(done: list[Nudged]) -> str:
+    """What came of having a gateway register, for a person."""
+    return "; ".join(f"{one.node}: {_one_in_words(one)}" for one in done)
 
 
-def _in_words(one: Nudged) -> str:
+def _one_in_words(one: Nudged) -> str:
     found = one.registration
     if one.problem or found is None:
         return one.problem or "gone meanwhile"

@@ -1,4 +1,4 @@
-"""What is told to those who listen to `GET /api/events`: a call's status, a gateway's state.
+"""What is told to those who listen to `GET /api/events`: a call's status, a gateway's state, a node's.
 
 Owns: which changes are told, as what, and whose they are. Refuses: to tell a refresh of a registration as a change.
 """
@@ -59,6 +59,12 @@ class Happenings:
         """A call has another status."""
         shown = masked(record) if self._mask else record
         self._bus.publish("call", record.organization_key, shown.model_dump(mode="json", include=_SHOWN))
+
+    def node_changed(self, node: NodeClient, *, is_drained: bool, is_ours: bool) -> None:
+        """A node was connected or lost, drained or not, or another control plane steers it; for keys of all."""
+        shown = {"node": node.name, "connected": node.connected, "is_ours": is_ours, "is_drained": is_drained}
+        detail = None if node.connected else node.last_error
+        self._bus.publish("node", None, {**shown, "detail": detail, "since": node.since})
 
     def follow(self, node: NodeClient) -> None:
         """Take the gateway events of a node."""

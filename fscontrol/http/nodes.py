@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from fscontrol.calls.draining import Draining
-from fscontrol.esl.client import NodeClient
 from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http.answers import Drained, NodeList
@@ -28,7 +26,7 @@ _MOVE = "move to other nodes, each as soon as it is registered there"
 class NodeDesk:
     """What is shown of nodes and done to them, by the API and by the page alike.
 
-    `fleet` is None when every node is to have every registration. `changed` hears of a node that was drained or not.
+    `fleet` is None when every node is to have every registration.
     """
 
     def __init__(
@@ -39,14 +37,12 @@ class NodeDesk:
         store: Store,
         registrations: Registrations,
         fleet: Fleet | None,
-        changed: Callable[[NodeClient], None] = lambda _node: None,
     ) -> None:
         self._nodes = nodes
         self._leases = leases
         self._draining = draining
         self._store = store
         self._owned = Owned(store, registrations, fleet)
-        self._changed = changed
 
     def views(self) -> list[dict[str, Any]]:
         """Every node."""
@@ -74,22 +70,24 @@ class NodeDesk:
             "to_move": to_move,
         }
 
+    def require(self, name: str) -> None:
+        """Raise `NotFound` unless there is such a node."""
+        self._nodes[name]
+
     def drain(self, name: str) -> tuple[str, dict[str, Any]]:
         """Let a node take no new calls: what to tell of it, and the node."""
-        node = self._nodes[name]
+        self.require(name)
         self._draining.put(name, drained=True)
         note(self._store, "drained", f"node {name}")
-        self._changed(node)
         shown = self.view(name)
         registrations = _MOVE if self._owned.are_moved else _STAY
         return f"{name} {_DRAINED} {registrations}; {shown['calls']} call(s) left", shown
 
     def undrain(self, name: str) -> tuple[str, dict[str, Any]]:
         """Let a node take calls again: the same."""
-        node = self._nodes[name]
+        self.require(name)
         self._draining.put(name, drained=False)
         note(self._store, "undrained", f"node {name}")
-        self._changed(node)
         return f"{name} takes calls again", self.view(name)
 
 

@@ -51,6 +51,7 @@ def page(template: str, *, events: Collection[str] = (), **values: Any) -> Respo
         can_sign_out=bool(session_cookie()),
         form_token=sessions().form_token(session_cookie()) if session_cookie() else "",
         events=" ".join(events),
+        last_event=g.get("last_event", ""),
         said=said,
         **values,
     )
@@ -58,6 +59,11 @@ def page(template: str, *, events: Collection[str] = (), **values: Any) -> Respo
     if said:
         response.delete_cookie(_SAID, path="/")
     return response
+
+
+def confirm(*, title: str, about: str, do: str, back: str, is_danger: bool = False) -> Response:
+    """Ask before something is done; the button posts to where one is."""
+    return page("confirm.html", title=title, about=about, do=do, back=back, is_danger=is_danger)
 
 
 def after(path: str, said: str = "") -> Answer:

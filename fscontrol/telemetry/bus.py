@@ -114,6 +114,11 @@ class Bus:
         for listener in tuple(self._listeners):
             listener.offer(happening)
 
+    @property
+    def last(self) -> str:
+        """The name of what happened last: whoever looks now and listens from it on misses nothing."""
+        return self._ring[-1].name if self._ring else f"{self.run}-0"
+
     def listen(self, sees: Sees, last_seen: str = "") -> Listener:
         """Listen from now on, or from what followed `last_seen` as far as that is kept."""
         missed, knows_all = self._since(last_seen)

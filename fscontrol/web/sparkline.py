@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from fscontrol.model.registration import Transition
 from fscontrol.web.condition import Condition, condition_of
@@ -16,6 +17,9 @@ from fscontrol.web.words import age, clock
 DAY = 86_400.0
 COLUMNS = 96
 HEIGHT = 14
+_TROUBLE = (Condition.REFUSED, Condition.FAILING, Condition.UNKNOWN)
+_REST = (Condition.REGISTERED, Condition.STATIC, Condition.REGISTERING)
+"""Being on the way for two seconds is nothing that a quarter of an hour should show."""
 _TALL = {
     Condition.REFUSED: HEIGHT,
     Condition.FAILING: HEIGHT,
@@ -24,15 +28,15 @@ _TALL = {
     Condition.REGISTERED: 4,
     Condition.STATIC: 4,
 }
-"""Trouble stands out by its height, too."""
-_RANK = {condition: number for number, condition in enumerate(Condition)}
+"""Trouble stands out by its height, too; page.css has the same numbers."""
+_RANK = {condition: number for number, condition in enumerate((*_TROUBLE, *_REST))}
 
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """`paths` are (condition, path) of one SVG of 96 by 14; `words` tell the same."""
+    """`paths` are (class, path) of one SVG of 96 by 14, what is known at all first; `words` tell the same."""
 
-    paths: tuple[tuple[Condition, str], ...]
+    paths: tuple[tuple[str, str], ...]
     words: str
 
 
@@ -61,24 +65,30 @@ def _spans(
             yield start, max(until, start), condition_of(entry.after, entry.sip_status)
 
 
-def _paths(columns: Sequence[Condition | None]) -> Iterator[tuple[Condition, str]]:
-    runs: dict[Condition, list[str]] = {}
+def _paths(columns: Sequence[Condition | None]) -> Iterator[tuple[str, str]]:
+    unknown = sum(condition is None for condition in columns)
+    if unknown < len(columns):
+        yield "known", _bar(unknown, len(columns), HEIGHT)  # from the first change on, all of it
+    bars: dict[Condition, list[str]] = {}
     start = 0
-    for column in range(1, len(columns) + 1):
-        if column == len(columns) or columns[column] != columns[start]:
-            condition = columns[start]
-            if condition is not None:
-                tall, wide = _TALL[condition], column - start
-                runs.setdefault(condition, []).append(f"M{start} {HEIGHT - tall}h{wide}v{tall}h-{wide}z")
-            start = column
-    yield from ((condition, "".join(parts)) for condition, parts in runs.items())
+    for condition, run in groupby(columns):
+        end = start + len(list(run))
+        if condition is not None:
+            bars.setdefault(condition, []).append(_bar(start, end, _TALL[condition]))
+        start = end
+    yield from ((condition.value, "".join(parts)) for condition, parts in bars.items())
+
+
+def _bar(start: int, end: int, tall: int) -> str:
+    """A line as thick as the bar is tall, which the stylesheet knows: half the bytes of a rectangle."""
+    return f"M{start} {HEIGHT - tall // 2}h{end - start}"
 
 
 def _words(spans: Sequence[tuple[float, float, Condition]], begin: float) -> str:
     lasted: dict[Condition, float] = {}
     for start, end, condition in spans:
         lasted[condition] = lasted.get(condition, 0.0) + end - start
-    told = [f"{condition.words} {age(lasted[condition])}" for condition in Condition if condition in lasted]
+    told = [f"{one.words} {age(lasted[one])}" for one in Condition if lasted.get(one, 0.0) >= 1]
     if spans and spans[0][0] > begin + 1:
         told.append(f"not known before {clock(spans[0][0])} UTC")
-    return "last 24 h: " + (", ".join(told) or "nothing is known")
+    return "last 24 h: " + (", ".join(told) or ("a moment" if spans else "nothing is known"))

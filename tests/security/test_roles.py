@@ -50,7 +50,7 @@ INVITE = "INVITE sip:+15550001111@192.0.2.1 SIP/2.0\r\nTo: <sip:+15550001111@x>\
 
 # What a path names of organisation 7, by the name of its argument. `key_id` is made anew for each request.
 PATHS = {
-    "key": "7", "gateway": "", "call_sid": CALL, "name": "fs1", "key_id": "",
+    "key": "7", "gateway": "", "node": "fs1", "call_sid": CALL, "name": "fs1", "key_id": "",
     "trunk_id": f"{CANARY}-t", "number_id": "+15550001111",
 }  # fmt: skip
 # What a body names of it, where `{}` is not enough to be let in with.

@@ -48,8 +48,9 @@
     busy = true;
     try {
       const answer = await fetch(location.href, { headers: { "X-Fragment": "main" }, signal: AbortSignal.timeout(PATIENCE) });
-      if (answer.status === 401) { location.reload(); return; }
-      if (answer.ok || answer.status === 404) merge(await answer.text());
+      if (answer.status === 401 || answer.status === 404) { location.reload(); return; }
+      if (!answer.ok) throw new Error(answer.status);
+      merge(await answer.text());
       if (source.readyState === EventSource.OPEN) live();
     } catch {
       lost();
@@ -66,8 +67,8 @@
   }
 
   function listen() {
-    source = new EventSource("/api/events");
-    source.onopen = () => { live(); soon(); };
+    source = new EventSource(`/api/events?after=${encodeURIComponent(document.body.dataset.after)}`);
+    source.onopen = () => { if (sign.dataset.state === "lost") soon(); live(); };
     source.onerror = () => {
       lost();
       if (source.readyState === EventSource.CLOSED) setTimeout(async () => { await draw(); listen(); }, AGAIN);
