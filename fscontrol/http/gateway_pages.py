@@ -76,8 +76,8 @@ def door(store: Store, registrations: Registrations, nudger: Nudger) -> Blueprin
         known, _ = find(node, gateway)
         return page_answers.confirm(
             title=f"Have {gateway} register now?",
-            about="A REGISTER is sent at once on every node that has this gateway, instead of at its next try. One that is"
-            " registered stays so meanwhile. If the carrier refuses again, the next wait is one step longer.",
+            about="A REGISTER is sent at once on every node that has this gateway, instead of at its next try. One that"
+            " is registered stays so meanwhile. If the carrier refuses again, the next wait is one step longer.",
             do="Register now",
             back=path_of(known.node, gateway),
         )

@@ -87,7 +87,5 @@ def _environment() -> Environment:
     environment.globals["asset"] = address_of
     environment.globals["conditions"] = tuple(Condition)
     environment.filters["age"] = words.age
-    environment.filters["iso"] = words.iso
     environment.filters["moment"] = words.moment
-    environment.filters["clock"] = words.clock
     return environment

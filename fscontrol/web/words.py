@@ -19,11 +19,6 @@ def age(seconds: float) -> str:
     return f"{whole} s"
 
 
-def iso(at: float) -> str:
-    """For the `datetime` of a `<time>`."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def moment(at: float) -> str:
     """Date and time to the second: `2026-03-09 14:07:31`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")

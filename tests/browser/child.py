@@ -48,28 +48,42 @@ class Driver:
             return self.open(**named)
         number = asked["page"]
         page = self._pages[number]
-        match call:
-            case "bytes":
-                return self._bytes[number]
-            case "forget_bytes":
-                self._bytes[number] = 0
-                return None
-            case "complaints":
-                return self._complaints[number]
-            case "axe":
-                return Axe().run(page).response["violations"]
-            case "cookies" | "add_cookies" | "clear_cookies":
-                return getattr(page.context, call)(*args, **named)
-            case "close":
-                return page.context.close()
-            case "url":
-                return page.url
-            case "media":
-                return page.emulate_media(**named)
-            case "press":
-                return page.keyboard.press(*args)
-        target: Any = page.locator(asked["on"]) if asked.get("on") else page
+        if (own := getattr(self, f"own_{call}", None)) is not None:
+            return own(number)
+        target: Any = page
+        if call in ("cookies", "add_cookies", "clear_cookies"):
+            target = page.context
+        elif asked.get("on"):
+            target = page.locator(asked["on"])
         return getattr(target, call)(*args, **named)
+
+    def own_bytes(self, number: int) -> int:
+        """How much came over the network, headers among it."""
+        return self._bytes[number]
+
+    def own_complaints(self, number: int) -> list[str]:
+        """Errors of scripts and of the policy."""
+        return self._complaints[number]
+
+    def own_forget_complaints(self, number: int) -> None:
+        """Those until now were expected."""
+        self._complaints[number].clear()
+
+    def own_forget_bytes(self, number: int) -> None:
+        """Count from here."""
+        self._bytes[number] = 0
+
+    def own_axe(self, number: int) -> Any:
+        """What axe-core finds."""
+        return Axe().run(self._pages[number]).response["violations"]
+
+    def own_address(self, number: int) -> str:
+        """Where the page is."""
+        return self._pages[number].url
+
+    def own_leave(self, number: int) -> None:
+        """Close the page, and forget its cookies."""
+        self._pages[number].context.close()
 
     def _complain(self, number: int, kind: str, text: str) -> None:
         if kind == "error":

@@ -88,7 +88,7 @@ class Tab:
     @property
     def url(self) -> str:
         """Where it is."""
-        return str(self.do("url"))
+        return str(self.do("address"))
 
 
 @contextlib.contextmanager

@@ -16,10 +16,13 @@
   const lost = () => say("lost", "connection lost, trying again: what you see may be old");
   const live = () => say("on", "live");
 
+  // A row is known by its key, or by where its first link leads.
+  const key = (row) => row.dataset.key || row.querySelector("a")?.getAttribute("href");
+
   function mergeRows(old, fresh) {
-    const known = new Map([...old.children].map((row) => [row.dataset.key, row]));
+    const known = new Map([...old.children].map((row) => [key(row), row]));
     const rows = [...fresh.children].map((row) => {
-      const before = known.get(row.dataset.key);
+      const before = known.get(key(row));
       if (before && before.isEqualNode(row)) return before;
       const state = (one) => one.querySelector(".chip")?.textContent;
       if (!before || state(before) !== state(row)) row.classList.add("changed");
