@@ -43,7 +43,7 @@ def _tell_of(house: Application, node: NodeClient) -> None:
 
     def tell() -> None:
         drained, ours = node.name in house.draining, house.is_ours(node.name)
-        house.happenings.node_changed(node, is_drained=drained, is_ours=ours)
+        house.happenings.node_changed(node, house.name, is_drained=drained, is_ours=ours)
 
     node.on_up(tell)
     node.on_down(tell)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from flask import Flask, current_app, g, request
 from pydantic import SecretStr
 
-from fscontrol.errors import FormOutOfDate, InvalidDocument, NotFound, Problem, Unauthorized
+from fscontrol.errors import FormOutOfDate, InvalidDocument, NotFound, Problem, StoreError, Unauthorized
 from fscontrol.http.operation import Operation, operation_of
 from fscontrol.http.sessions import COOKIE, FORM_FIELD, Sessions
 from fscontrol.model.access import Principal, Role
@@ -124,8 +124,18 @@ def require_own_form(cookie: str) -> None:
 
 def still_let_in() -> Callable[[], bool]:
     """Whether who asks would still be let in later; for answers that go on. A key is looked at when it is presented."""
-    cookie, known = session_cookie(), sessions() if session_cookie() else None
-    return lambda: known is None or known.principal(cookie) is not None
+    cookie = session_cookie()
+    if not cookie:
+        return lambda: True
+    known = sessions()
+
+    def is_let_in() -> bool:
+        try:
+            return known.principal(cookie) is not None
+        except StoreError:
+            return False
+
+    return is_let_in
 
 
 def principal() -> Principal:

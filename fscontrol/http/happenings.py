@@ -60,11 +60,15 @@ class Happenings:
         shown = masked(record) if self._mask else record
         self._bus.publish("call", record.organization_key, shown.model_dump(mode="json", include=_SHOWN))
 
-    def node_changed(self, node: NodeClient, *, is_drained: bool, is_ours: bool) -> None:
-        """A node was connected or lost, drained or not, or another control plane steers it; for keys of all."""
-        shown = {"node": node.name, "connected": node.connected, "is_ours": is_ours, "is_drained": is_drained}
+    def node_changed(self, node: NodeClient, by: str, *, is_drained: bool, is_ours: bool) -> None:
+        """A node was connected or lost, drained or not, or has another control plane; for keys of all.
+
+        `by` is the control plane that sees it so: a link is its own.
+        """
+        shown = {"node": node.name, "connected": node.connected, "since": node.since}
         detail = None if node.connected else node.last_error
-        self._bus.publish("node", None, {**shown, "detail": detail, "since": node.since})
+        told = {"detail": detail, "is_drained": is_drained, "is_ours": is_ours, "by": by}
+        self._bus.publish("node", None, {**shown, **told})
 
     def follow(self, node: NodeClient) -> None:
         """Take the gateway events of a node."""
