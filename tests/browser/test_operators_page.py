@@ -22,7 +22,6 @@ from fscontrol.web.gateway_rows import ROWS
 from tests import bridge
 from tests.bridge import API_KEY, Bridge, registering, trunk
 from tests.browser.chromium import DESK, PHONE, Chromium, Tab
-from tests.browser.conftest import Picture
 from tests.browser.signing_in import sign_in
 from tests.waiting import eventually
 
@@ -132,9 +131,7 @@ def test_a_session_ends_by_itself(house: Setting, tab: Tab) -> None:
         tab.see(shown)
 
 
-def test_a_gateway_is_watched_from_registered_to_refused_and_back(
-    house: Setting, tab: Tab, picture: Picture
-) -> None:
+def test_a_gateway_is_watched_from_registered_to_refused_and_back(house: Setting, tab: Tab) -> None:
     sign_in(tab, house.pages["gateways"])
     tab.see("#live[data-state=on]")
     tab.run("window.sameDocument = true")
@@ -147,7 +144,6 @@ def test_a_gateway_is_watched_from_registered_to_refused_and_back(
     tab.goto(house.pages["gateway"])
     tab.see("text=What to do")
     tab.run("window.sameDocument = true")
-    picture.take(tab, "gateway", whole=True)
     house.behave(CarrierBehaviour.CHALLENGE)
     tab.see("#state .chip.registered")
     assert "REGED" in tab.text("#changes")
