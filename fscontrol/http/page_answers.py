@@ -34,7 +34,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 
@@ -111,6 +110,9 @@ def sign_in(why: str = "", onward: str | None = None) -> Response:
     token = sessions().form_token(cookie)
     response = page("login.html", why=why, onward=own_path(onward), token=token)
     put_cookie(response, FORM_COOKIE, cookie, None)
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method == "GET":
+        # A link in somebody's mail: the browser keeps a Strict cookie back, and sends it when this page asks again.
+        response.headers["Refresh"] = "0"
     return response
 
 

@@ -110,6 +110,14 @@ def test_signing_in_and_out(house: Setting, tab: Tab) -> None:
     tab.see("text=Your session has ended")
 
 
+def test_a_link_from_elsewhere_finds_who_is_signed_in(house: Setting, tab: Tab) -> None:
+    sign_in(tab, house.pages["overview"])
+    tab.goto("about:blank")
+    tab.run(f"document.body.innerHTML = \"<a href='{house.pages['gateways']}'>look at this</a>\"")
+    tab.click("a")
+    tab.see("h1:text('Gateways')")
+
+
 def test_a_session_ends_with_its_key(house: Setting, tab: Tab) -> None:
     key = house.key(Role.VIEWER)
     sign_in(tab, house.pages["gateways"], key)
