@@ -22,12 +22,16 @@ from fscontrol.http import (
     events,
     explain,
     freeswitch,
+    gateway_pages,
     gateways,
     livekit,
+    node_pages,
     nodes,
     observe,
     organizations,
     outbox,
+    overview_page,
+    pages,
     phone_numbers,
     sip_trunks,
     sync,
@@ -39,6 +43,7 @@ from fscontrol.http.auth import Recognise, bridge_key, first_of
 from fscontrol.http.known_keys import KnownKeys
 from fscontrol.http.limits import Allowed, RateLimits
 from fscontrol.http.server import make_app
+from fscontrol.http.sessions import Sessions, bridge_digest
 from fscontrol.http.tokens import tokens_of
 from fscontrol.provisioning.rpc_trunk import Binding
 from fscontrol.sofia.nudge import Nudger
@@ -57,17 +62,18 @@ def http_app(house: Application) -> Flask:
     states = trunks.TrunkStates(house.watch.breakers, house.watch.tally)
     ordering = Ordering(store, house.outgoing.calls)
     batches = BatchOrders(store, house.outgoing.batches.look, house.outgoing.calls.new_call_sid)
+    nudger = Nudger(house.nodes, store, registrations)
+    board = gateways.GatewayDesk(store, registrations, nudger, house.watch.breakers.of)
+    desk = nodes.NodeDesk(house.nodes, house.leases, house.draining, store, registrations, house.fleet)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),
         organizations.door(
             house.organizations, store, house.reconciler, registrations, house.nodes, timeout, states
         ),
-        gateways.door(
-            store, registrations, Nudger(house.nodes, store, registrations), house.watch.breakers.of
-        ),
+        gateways.door(board),
         trunks.door(store, house.organizations, states),
         observe.door(store, house.book, house.nodes, house.metrics),
-        nodes.door(house.nodes, house.leases, house.draining, store, registrations, house.fleet),
+        nodes.door(desk),
         alarms.door(store),
         explain.door(house.ways),
         control.door(store, house.book, house.controls.control, house.controls.transfer),
@@ -83,11 +89,21 @@ def http_app(house: Application) -> Flask:
         api_keys.door(house.keys, known_keys.forget),
         trunk_rpc.door(house.trunks, states, binding),
         livekit.door(house.trunks, house.numbers),
+        pages.door(),
+        overview_page.door(board, house.book, desk),
+        gateway_pages.door(board),
+        node_pages.door(desk),
     ]
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
     limits = RateLimits(Allowed.by(settings))
     recognise = limits.guarded(first_of(*ways))
-    app = make_app(doors, recognise, settings.max_body_bytes, settings.trusted_proxies)
+    sessions = Sessions(
+        store.fingerprint_key(),
+        house.keys.digest,
+        (known_keys.of_digest, bridge_digest(settings.api_key, house.keys.digest)),
+        settings.session_seconds,
+    )
+    app = make_app(doors, recognise, settings.max_body_bytes, settings.trusted_proxies, sessions)
     limits.install(app)
     return app

@@ -15,6 +15,7 @@ FscontrolError                      internal
 │   ├── NameTaken                   name_taken             a name or a number that is there already
 │   ├── IdempotencyKeyReused            idempotency_key_reused  the key was sent with another body before
 │   ├── AlreadyChanged              already_changed        somebody else changed it since it was read (If-Match)
+│   ├── FormOutOfDate               form_out_of_date       a form of the page that was not made for who sends it
 │   ├── GatewayDoesNotRegister      gateway_does_not_register  a gateway with register=false was to register
 │   ├── RemovalHeld                 removal_held           so much would be removed that it has to be forced
 │   ├── CallOver                    call_over              what was asked of a call that has ended
@@ -164,6 +165,12 @@ class AlreadyChanged(RequestError):
     """What is to be changed is not any more what the asker saw."""
 
     id = "already_changed"
+
+
+class FormOutOfDate(RequestError):
+    """A form without the token of the session it is sent with: of an earlier one, or of another site."""
+
+    id = "form_out_of_date"
 
 
 class GatewayDoesNotRegister(RequestError):

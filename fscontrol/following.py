@@ -35,3 +35,18 @@ def follow(house: Application, node: NodeClient) -> None:
     lease.on_taken(lambda: house.wall.look_again(node.name))
     lease.on_taken(lambda: house.taking_up.soon(node))
     lease.on_lost(lambda: house.media.leave(node.name))
+    _tell_of(house, node)
+
+
+def _tell_of(house: Application, node: NodeClient) -> None:
+    """Whoever watches hears of a node that comes, goes, is drained, or has another control plane."""
+
+    def tell() -> None:
+        drained, ours = node.name in house.draining, house.is_ours(node.name)
+        house.happenings.node_changed(node, house.name, is_drained=drained, is_ours=ours)
+
+    node.on_up(tell)
+    node.on_down(tell)
+    house.leases[node.name].on_taken(tell)
+    house.leases[node.name].on_lost(tell)
+    house.draining.on_change(lambda name: tell() if name == node.name else None)

@@ -642,8 +642,16 @@ class Settings(BaseModel):
         Field(
             (),
             alias="FSCONTROL_TRUSTED_PROXIES",
-            description="CIDRs of the proxies before FSCONTROL_HTTP whose X-Forwarded-For is believed; empty: none.",
+            description="CIDRs of the proxies before FSCONTROL_HTTP whose X-Forwarded-For and -Proto are believed;"
+            " empty: none.",
         )
+    )
+    session_seconds: float = Field(
+        43_200.0,
+        alias="FSCONTROL_SESSION_SECONDS",
+        gt=0,
+        le=2_592_000,
+        description="How long a sign-in to the operators' page lasts, whatever is done meanwhile.",
     )
     audit_days: int = Field(
         365,

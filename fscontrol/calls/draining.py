@@ -7,6 +7,7 @@ ask the store for each call: while it fails, what was known last counts.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import gevent
 
@@ -25,7 +26,12 @@ class Draining:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._nodes: frozenset[str] = frozenset()
+        self._listeners: list[Callable[[str], None]] = []
         self._greenlet: gevent.Greenlet[..., object] | None = None
+
+    def on_change(self, callback: Callable[[str], None]) -> None:
+        """Call with each node that is drained now and was not, or the other way round, whoever did it."""
+        self._listeners.append(callback)
 
     def start(self) -> None:
         """Read them, and begin to follow. Raises `StoreError`."""
@@ -42,7 +48,10 @@ class Draining:
 
     def look(self) -> None:
         """Read them from the store now. Raises `StoreError`."""
-        self._nodes = frozenset(self._store.drained_nodes())
+        before, self._nodes = self._nodes, frozenset(self._store.drained_nodes())
+        for node in sorted(before ^ self._nodes):
+            for listener in self._listeners:
+                listener(node)
 
     def put(self, node: str, *, drained: bool) -> None:
         """Begin to drain a node, or end it. Raises `StoreError`."""

@@ -210,6 +210,7 @@ def _tell_how_to_go_on(console: Console, settings: Settings) -> None:
         markup=False,
         soft_wrap=True,
     )
+    console.print(f"Or open http://{settings.http}/ in a browser and sign in with that key.")
     if settings.stream_url:
         console.print(
             f"To hear yourself, call sip:{SAMPLE_DID}@{settings.sip_ip}:{settings.sip_port} with a softphone on this"

@@ -1,7 +1,8 @@
 """Who asks: a key or a token becomes a principal, and what the route needs is asked of him. The only place for both.
 
-Owns: reading the credentials of a request, comparing in constant time, and the organisation a request is about.
-Refuses: to say whether a key was wrong or missing, and to show that another organisation's things exist.
+Owns: reading the credentials of a request, comparing in constant time, and the organisation a request is about; where
+a browser's session is taken for a key, and that a form it sends is one of ours. Refuses: to say whether a key was wrong
+or missing, and to show that another organisation's things exist.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from collections.abc import Callable
 from flask import Flask, current_app, g, request
 from pydantic import SecretStr
 
-from fscontrol.errors import InvalidDocument, NotFound, Problem, Unauthorized
-from fscontrol.http.operation import operation_of
+from fscontrol.errors import FormOutOfDate, InvalidDocument, NotFound, Problem, StoreError, Unauthorized
+from fscontrol.http.operation import Operation, operation_of
+from fscontrol.http.sessions import COOKIE, FORM_FIELD, Sessions
 from fscontrol.model.access import Principal, Role
 from fscontrol.model.audit import Author
 
 ORGANIZATION_HEADER = "X-Organization-Id"
 """Which organisation a principal of all of them speaks for, on doors whose paths do not say."""
 _RECOGNISE = "fscontrol_recognise"
+_SESSIONS = "fscontrol_sessions"
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 Recognise = Callable[[str], Principal | None]
 """From the credential presented to who it proves; None: to nobody. Raises `StoreError` when that cannot be told."""
 
@@ -64,21 +68,74 @@ def principal_of(presented: str) -> Principal:
     return known
 
 
-def require_principals(app: Flask, recognise: Recognise) -> None:
+def require_principals(app: Flask, recognise: Recognise, sessions: Sessions | None = None) -> None:
     """Refuse every request without a principal (`Unauthorized`), whatever its path, before anything else is looked at.
 
-    Then refuse (`Forbidden`) what the route needs and the principal is not.
+    Then refuse (`Forbidden`) what the route needs and the principal is not. Without `sessions` there are none.
     """
     app.extensions[_RECOGNISE] = recognise
+    app.extensions[_SESSIONS] = sessions
 
     @app.before_request
     def _check() -> None:
         wanted = operation_of(app, request.endpoint)
         if wanted is not None and wanted.is_open:
             return
-        known = g.principal = principal_of(presented_key())
+        known = g.principal = _by_session(wanted) or principal_of(presented_key())
         if wanted is not None:
             known.require(wanted.needs, everywhere=wanted.everywhere)
+
+
+def _by_session(wanted: Operation | None) -> Principal | None:
+    """Who the browser's cookie stands for, where one is taken and no key is presented; None: nobody.
+
+    Where there is nothing (`wanted` None) it is taken too, so that whoever is signed in is told that there is nothing.
+    """
+    cookie = request.cookies.get(COOKIE, "")
+    is_taken = wanted is None or wanted.takes_session
+    if not cookie or presented_key() or not is_taken:
+        return None
+    held = current_app.extensions[_SESSIONS]
+    known = held.principal(cookie) if isinstance(held, Sessions) else None
+    if known is not None:
+        g.session = cookie
+        if request.method not in _READS:
+            require_own_form(cookie)
+    return known
+
+
+def sessions() -> Sessions:
+    """Those of this application; only within a request."""
+    found = current_app.extensions[_SESSIONS]
+    assert isinstance(found, Sessions)  # noqa: S101  (an application with pages has them)
+    return found
+
+
+def session_cookie() -> str:
+    """The cookie by which who asks was let in; empty when he presented a key."""
+    return str(g.get("session", ""))
+
+
+def require_own_form(cookie: str) -> None:
+    """Raise `FormOutOfDate` unless the form that was sent was made for this cookie."""
+    if not sessions().is_form_of(cookie, request.form.get(FORM_FIELD, "")):
+        raise FormOutOfDate("this form is out of date, or not of this page: load the page again")
+
+
+def still_let_in() -> Callable[[], bool]:
+    """Whether who asks would still be let in later; for answers that go on. A key is looked at when it is presented."""
+    cookie = session_cookie()
+    if not cookie:
+        return lambda: True
+    known = sessions()
+
+    def is_let_in() -> bool:
+        try:
+            return known.principal(cookie) is not None
+        except StoreError:
+            return False
+
+    return is_let_in
 
 
 def principal() -> Principal:

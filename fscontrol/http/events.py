@@ -1,4 +1,4 @@
-"""`GET /api/events`: calls and gateways as they change, by server-sent events (CONTRACTS.md §1).
+"""`GET /api/events`: calls, gateways and nodes as they change, by server-sent events (CONTRACTS.md §1).
 
 Owns: the form of the stream, its heartbeat, and how many may listen. Refuses: to show an organisation's events to
 another, and to wait for a listener that does not read; it is told why, and cut off.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from fscontrol.errors import TooManyRequests
 from fscontrol.http import body
-from fscontrol.http.auth import principal
+from fscontrol.http.auth import principal, still_let_in
 from fscontrol.http.operation import Query, operation
 from fscontrol.telemetry.bus import Bus, Happening, Listener
 from fscontrol.telemetry.event_kinds import EVENT_KINDS
@@ -33,6 +33,11 @@ _LAST_SEEN = Query(
     "Last-Event-ID", {"type": "string"}, "the id of the event you saw last; what followed is told first"
 )
 _ABOUT = "What stands after `event:` names a model in `x-events`; `data:` is one line of JSON in its form."
+_AFTER = Query(
+    "after",
+    {"type": "string"},
+    "go on from this id, as Last-Event-ID does; for who cannot send the header at first",
+)
 _LATER_SECONDS = 30
 
 
@@ -40,12 +45,18 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("events", __name__)
 
+    @routes.before_app_request
+    def note_last() -> None:
+        """What a page shows is at least as new as this; its script listens from it on."""
+        g.last_event = bus.last
+
     @routes.get("/api/events")
     @operation(
-        "Calls and gateways as they change, by server-sent events",
+        "Calls, gateways and nodes as they change, by server-sent events",
         tag="operations",
         produces="text/event-stream",
-        query=(_SECONDS,),
+        takes_session=True,
+        query=(_SECONDS, _AFTER),
         headers=(_LAST_SEEN,),
         events=EVENT_KINDS,
         about=_ABOUT,
@@ -56,9 +67,10 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
         if bus.listeners >= MOST_LISTENERS:
             raise TooManyRequests(f"{MOST_LISTENERS} listen already", _LATER_SECONDS)
         # At once, and not when the first piece is asked for: what happens meanwhile belongs to the listener.
-        listener = bus.listen(principal().sees, request.headers.get("Last-Event-ID", "").strip())
+        last_seen = request.headers.get("Last-Event-ID", "").strip() or request.args.get("after", "")
+        listener = bus.listen(principal().sees, last_seen)
         answer = Response(
-            _stream(listener, heartbeat, seconds or math.inf),
+            _stream(listener, heartbeat, seconds or math.inf, still_let_in()),
             content_type="text/event-stream; charset=utf-8",
         )
         answer.headers["Cache-Control"] = "no-store"
@@ -69,13 +81,20 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
     return routes
 
 
-def _stream(listener: Listener, heartbeat: float, seconds: float) -> Iterator[str]:
+def _stream(
+    listener: Listener, heartbeat: float, seconds: float, is_let_in: Callable[[], bool]
+) -> Iterator[str]:
     until = time.monotonic() + seconds
+    look_again_at = time.monotonic() + heartbeat
     yield f"retry: {_RETRY_MS}\n: listening\n\n"
     if not listener.knows_all:
         yield ": what followed the event you saw last is not kept any more\n\n"
     while (left := until - time.monotonic()) > 0:
         happening = listener.next(min(heartbeat, left))
+        if time.monotonic() >= look_again_at:
+            look_again_at = time.monotonic() + heartbeat
+            if not is_let_in():
+                return
         if happening is not None:
             yield _written(happening)
         elif listener.is_cut:

@@ -25,7 +25,58 @@ from fscontrol.store.base import Store
 BreakerOf = Callable[[TrunkKey], Breaker]
 
 
-def door(store: Store, registrations: Registrations, nudger: Nudger, breaker_of: BreakerOf) -> Blueprint:
+class GatewayDesk:
+    """How gateways register, and having one register now, for every door that shows or does that."""
+
+    def __init__(
+        self, store: Store, registrations: Registrations, nudger: Nudger, breaker_of: BreakerOf
+    ) -> None:
+        self.store = store
+        self.registrations = registrations
+        self._nudger = nudger
+        self._breaker_of = breaker_of
+
+    def views(self) -> list[dict[str, Any]]:
+        """Every gateway that who asks may see."""
+        found = gateway_views(self.store, self.registrations, self._breaker_of)
+        return [view for view in found if sees(view["organization"])]
+
+    def view(self, registration: Registration) -> dict[str, Any]:
+        """One on one node, as `views` has it."""
+        return _view(registration, self._owner(registration), self._breaker_of)
+
+    def look(self, gateway: str) -> list[Registration]:
+        """One gateway on each node. Raises `NotFound`, also for one that who asks may not see."""
+        self._require_own(gateway)
+        return self._nudger.look(gateway)
+
+    def register_now(self, gateway: str) -> list[Nudged]:
+        """Have it register, for who asks; what came of it on each node. Raises as `Nudger.register` does."""
+        self._require_own(gateway)
+        owner = self._owner_of(gateway)
+        done = self._nudger.register(gateway)
+        note(self.store, "had registered", f"gateway {gateway}", owner)
+        return done
+
+    def nudged(self, gateway: str, one: Nudged) -> dict[str, Any]:
+        """What came of it on a node, with how the gateway is there now."""
+        found = one.registration or Registration(one.node, gateway, GatewayState.UNKNOWN, "", time.time())
+        return {**self.view(found), "already": one.already, "problem": one.problem or None}
+
+    def _require_own(self, gateway: str) -> None:
+        if not principal().is_everywhere:
+            require_sight(self._owner_of(gateway), f"gateway {gateway!r}")
+
+    def _owner(self, registration: Registration) -> GatewayKey | None:
+        return self.store.ledger(registration.node).get(registration.gateway)
+
+    def _owner_of(self, gateway: str) -> str | None:
+        owners = {self._owner(one) for one in self.registrations.all() if one.gateway == gateway}
+        keys = {owner.organization for owner in owners if owner}
+        return next(iter(keys)) if len(keys) == 1 else None
+
+
+def door(desk: GatewayDesk) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("gateways", __name__)
 
@@ -39,9 +90,7 @@ def door(store: Store, registrations: Registrations, nudger: Nudger, breaker_of:
     )
     def list_gateways() -> Response:
         skip, limit = body.page(default=1000)
-        views = [
-            view for view in gateway_views(store, registrations, breaker_of) if sees(view["organization"])
-        ]
+        views = desk.views()
         return jsonify(
             {"items": views[skip : skip + limit], "total": len(views), "skip": skip, "limit": limit}
         )
@@ -54,14 +103,9 @@ def door(store: Store, registrations: Registrations, nudger: Nudger, breaker_of:
         errors=(404,),
     )
     def show(gateway: str) -> Response:
-        require_own(gateway)
-        found = nudger.look(gateway)
         nodes = [
-            {
-                **_view(one, _owner(store, one), breaker_of),
-                "timeline": [_entry(entry) for entry in one.timeline],
-            }
-            for one in found
+            {**desk.view(one), "timeline": [_entry(entry) for entry in one.timeline]}
+            for one in desk.look(gateway)
         ]
         return jsonify({"gateway": gateway, "nodes": nodes})
 
@@ -74,23 +118,11 @@ def door(store: Store, registrations: Registrations, nudger: Nudger, breaker_of:
         errors=(404, 409, 502),
     )
     def register(gateway: str) -> Response:
-        require_own(gateway)
-        owner = owner_of(gateway)
-        done = nudger.register(gateway)
-        note(store, "had registered", f"gateway {gateway}", owner)
-        nodes = [_nudged(store, gateway, one, breaker_of) for one in done]
-        response = jsonify({"success": True, "message": _message(done), "gateway": gateway, "nodes": nodes})
+        done = desk.register_now(gateway)
+        nodes = [desk.nudged(gateway, one) for one in done]
+        response = jsonify({"success": True, "message": in_words(done), "gateway": gateway, "nodes": nodes})
         response.status_code = 202 if any(one.problem for one in done) else 200
         return response
-
-    def require_own(gateway: str) -> None:
-        if not principal().is_everywhere:
-            require_sight(owner_of(gateway), f"gateway {gateway!r}")
-
-    def owner_of(gateway: str) -> str | None:
-        owners = {_owner(store, one) for one in registrations.all() if one.gateway == gateway}
-        keys = {owner.organization for owner in owners if owner}
-        return next(iter(keys)) if len(keys) == 1 else None
 
     return routes
 
@@ -104,10 +136,6 @@ def gateway_views(store: Store, registrations: Registrations, breaker_of: Breake
             ledgers[registration.node] = dict(store.ledger(registration.node))
         views.append(_view(registration, ledgers[registration.node].get(registration.gateway), breaker_of))
     return views
-
-
-def _owner(store: Store, registration: Registration) -> GatewayKey | None:
-    return store.ledger(registration.node).get(registration.gateway)
 
 
 def _view(registration: Registration, owner: GatewayKey | None, breaker_of: BreakerOf) -> dict[str, Any]:
@@ -140,20 +168,12 @@ def _entry(entry: Transition) -> dict[str, Any]:
     }
 
 
-def _nudged(store: Store, gateway: str, one: Nudged, breaker_of: BreakerOf) -> dict[str, Any]:
-    found = one.registration or Registration(one.node, gateway, GatewayState.UNKNOWN, "", time.time())
-    return {
-        **_view(found, _owner(store, found), breaker_of),
-        "already": one.already,
-        "problem": one.problem or None,
-    }
+def in_words(done: list[Nudged]) -> str:
+    """What came of having a gateway register, for a person."""
+    return "; ".join(f"{one.node}: {_one_in_words(one)}" for one in done)
 
 
-def _message(done: list[Nudged]) -> str:
-    return "; ".join(f"{one.node}: {_in_words(one)}" for one in done)
-
-
-def _in_words(one: Nudged) -> str:
+def _one_in_words(one: Nudged) -> str:
     found = one.registration
     if one.problem or found is None:
         return one.problem or "gone meanwhile"

@@ -1,4 +1,4 @@
-"""What is told to those who listen to `GET /api/events`: a call's status, a gateway's state.
+"""What is told to those who listen to `GET /api/events`: a call's status, a gateway's state, a node's.
 
 Owns: which changes are told, as what, and whose they are. Refuses: to tell a refresh of a registration as a change.
 """
@@ -57,6 +57,16 @@ class Happenings:
         """A call has another status."""
         shown = masked(record) if self._mask else record
         self._bus.publish("call", record.organization_key, shown.model_dump(mode="json", include=_SHOWN))
+
+    def node_changed(self, node: NodeClient, by: str, *, is_drained: bool, is_ours: bool) -> None:
+        """A node was connected or lost, drained or not, or has another control plane; for keys of all.
+
+        `by` is the control plane that sees it so: a link is its own.
+        """
+        shown = {"node": node.name, "connected": node.connected, "since": node.since}
+        detail = None if node.connected else node.last_error
+        told = {"detail": detail, "is_drained": is_drained, "is_ours": is_ours, "by": by}
+        self._bus.publish("node", None, {**shown, **told})
 
     def follow(self, node: NodeClient) -> None:
         """Take the gateway events of a node."""

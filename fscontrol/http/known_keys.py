@@ -53,7 +53,10 @@ class KnownKeys:
         """Who presents it; None: nobody. Raises `StoreError` when that cannot be told."""
         if not is_well_formed(presented):
             return None
-        digest = self._keys.digest(presented)
+        return self.of_digest(self._keys.digest(presented))
+
+    def of_digest(self, digest: str) -> Principal | None:
+        """The same for a key whose text was presented earlier."""
         key = self._look_up(digest)
         now = self._clock()
         if key is None or not key.works_at(now):

@@ -7,7 +7,6 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from fscontrol.calls.draining import Draining
-from fscontrol.esl.client import NodeClient
 from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
 from fscontrol.http.answers import Drained, NodeList
@@ -24,22 +23,82 @@ _STAY = "stay, so that what is bound to it alone is not lost"
 _MOVE = "move to other nodes, each as soon as it is registered there"
 
 
-def door(
-    nodes: Nodes,
-    leases: Leases,
-    draining: Draining,
-    store: Store,
-    registrations: Registrations,
-    fleet: Fleet | None,
-) -> Blueprint:
-    """The blueprint. `fleet` is None when every node is to have every registration."""
-    owned = Owned(store, registrations, fleet)
+class NodeDesk:
+    """What is shown of nodes and done to them, by the API and by the page alike.
+
+    `fleet` is None when every node is to have every registration.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        leases: Leases,
+        draining: Draining,
+        store: Store,
+        registrations: Registrations,
+        fleet: Fleet | None,
+    ) -> None:
+        self._nodes = nodes
+        self._leases = leases
+        self._draining = draining
+        self._store = store
+        self._owned = Owned(store, registrations, fleet)
+
+    def views(self) -> list[dict[str, Any]]:
+        """Every node."""
+        return [self.view(node.name) for node in self._nodes]
+
+    def view(self, name: str) -> dict[str, Any]:
+        """One node. Raises `NotFound`."""
+        node = self._nodes[name]
+        lease = self._leases[name].current()
+        calls = len(self._store.unfinished_calls(name))
+        registrations, to_move = self._owned.counts(name)
+        left = calls or to_move
+        taking = "active" if name not in self._store.drained_nodes() else "draining" if left else "drained"
+        return {
+            "node": name,
+            "connected": node.connected,
+            "since": node.since,
+            "detail": node.last_error or None,
+            "holder": lease.holder if lease else None,
+            "is_ours": self._leases[name].held,
+            "state": taking,
+            "calls": calls,
+            "gateways": len(self._store.ledger(name)),
+            "registrations": registrations,
+            "to_move": to_move,
+        }
+
+    def require(self, name: str) -> None:
+        """Raise `NotFound` unless there is such a node."""
+        self._nodes[name]
+
+    def drain(self, name: str) -> tuple[str, dict[str, Any]]:
+        """Let a node take no new calls: what to tell of it, and the node."""
+        self.require(name)
+        self._draining.put(name, drained=True)
+        note(self._store, "drained", f"node {name}")
+        shown = self.view(name)
+        registrations = _MOVE if self._owned.are_moved else _STAY
+        return f"{name} {_DRAINED} {registrations}; {shown['calls']} call(s) left", shown
+
+    def undrain(self, name: str) -> tuple[str, dict[str, Any]]:
+        """Let a node take calls again: the same."""
+        self.require(name)
+        self._draining.put(name, drained=False)
+        note(self._store, "undrained", f"node {name}")
+        return f"{name} takes calls again", self.view(name)
+
+
+def door(desk: NodeDesk) -> Blueprint:
+    """The blueprint."""
     routes = Blueprint("nodes", __name__)
 
     @routes.get("/api/nodes")
     @operation("Every FreeSWITCH node", everywhere=True, tag="nodes", answers={200: NodeList})
     def list_nodes() -> Response:
-        return jsonify({"items": [view(node) for node in nodes]})
+        return jsonify({"items": desk.views()})
 
     @routes.post("/api/nodes/<name>/drain")
     @operation(
@@ -51,12 +110,7 @@ def door(
         errors=(404,),
     )
     def drain(name: str) -> Response:
-        node = nodes[name]
-        draining.put(name, drained=True)
-        note(store, "drained", f"node {name}")
-        shown = view(node)
-        registrations = _MOVE if owned.are_moved else _STAY
-        message = f"{name} {_DRAINED} {registrations}; {shown['calls']} call(s) left"
+        message, shown = desk.drain(name)
         return jsonify({"success": True, "message": message, "node": shown})
 
     @routes.post("/api/nodes/<name>/undrain")
@@ -69,29 +123,7 @@ def door(
         errors=(404,),
     )
     def undrain(name: str) -> Response:
-        node = nodes[name]
-        draining.put(name, drained=False)
-        note(store, "undrained", f"node {name}")
-        return jsonify({"success": True, "message": f"{name} takes calls again", "node": view(node)})
-
-    def view(node: NodeClient) -> dict[str, Any]:
-        lease = leases[node.name].current()
-        calls = len(store.unfinished_calls(node.name))
-        registrations, to_move = owned.counts(node.name)
-        left = calls or to_move
-        taking = "active" if node.name not in store.drained_nodes() else "draining" if left else "drained"
-        return {
-            "node": node.name,
-            "connected": node.connected,
-            "since": node.since,
-            "detail": node.last_error or None,
-            "holder": lease.holder if lease else None,
-            "is_ours": leases[node.name].held,
-            "state": taking,
-            "calls": calls,
-            "gateways": len(store.ledger(node.name)),
-            "registrations": registrations,
-            "to_move": to_move,
-        }
+        message, shown = desk.undrain(name)
+        return jsonify({"success": True, "message": message, "node": shown})
 
     return routes

@@ -72,12 +72,12 @@ class Route:
 
 
 def routes_of(app: Flask) -> list[Route]:
-    """Every route, by path."""
+    """Every route of the API, by path."""
     found = []
     for rule in app.url_map.iter_rules():
         operation = operation_of(app, rule.endpoint)
         methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        for method in methods if operation else ():
+        for method in methods if operation and not operation.is_page else ():
             assert operation is not None  # noqa: S101  (the loop is empty otherwise)
             name = rule.endpoint.replace(".", "_") + ("" if len(methods) == 1 else f"_{method.lower()}")
             arguments = tuple(

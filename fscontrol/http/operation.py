@@ -60,6 +60,10 @@ class Operation:
     produces: str = "application/json"
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     """The models of server-sent events by kind, where that is what it produces."""
+    takes_session: bool = False
+    """A browser's session cookie lets in, too; what changes anything then needs the token of a form of ours."""
+    is_page: bool = False
+    """Of the operators' page: for people, so the API's document does not tell of it, and it refuses in HTML."""
     problem: type[BaseModel] | None = None
     """The model of a refusal, for doors whose contract has another form."""
 
@@ -72,6 +76,12 @@ def operation(summary: str, needs: Role = Role.VIEWER, **told: Any) -> Callable[
         return view
 
     return declare
+
+
+def page(summary: str, needs: Role = Role.VIEWER, **told: Any) -> Callable[[_View], _View]:
+    """Declare a view of the operators' page."""
+    declared = {"takes_session": True, "is_page": True, "produces": "text/html", "tag": "pages", **told}
+    return operation(summary, needs, **declared)
 
 
 def operation_of(app: Flask, endpoint: str | None) -> Operation | None:

@@ -1,7 +1,7 @@
 """What an error is over HTTP: the one table from the error tree to a status, and the body in the form of its door.
 
 Body: `{"success": false, "error": <stable id>, "message": …, "detail": …}`, with `problems` for a document that does
-not validate; published doors have forms of their own (`error_forms.py`).
+not validate; published doors have forms of their own (`error_forms.py`), and the operators' page a page.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from fscontrol import errors
 from fscontrol.errors import FscontrolError, TooManyRequests
+from fscontrol.http import page_answers
 from fscontrol.http.error_forms import form_for
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ HTTP_STATUS: dict[type[FscontrolError], int] = {
     errors.NameTaken: 400,
     errors.IdempotencyKeyReused: 422,
     errors.AlreadyChanged: 412,
+    errors.FormOutOfDate: 400,
     errors.GatewayDoesNotRegister: 409,
     errors.RemovalHeld: 409,
     errors.CallOver: 409,
@@ -70,8 +72,11 @@ _OF_WERKZEUG = {404: errors.NotFound, 405: errors.MethodNotAllowed, 413: errors.
 
 def problem(error: FscontrolError) -> Response:
     """The response for an error of the tree, in the form of the door that was asked."""
-    form = form_for(request.path if has_request_context() else "")
-    response = jsonify(form(error))
+    if has_request_context() and page_answers.is_wanted():
+        response = page_answers.refusal(error)
+    else:
+        form = form_for(request.path if has_request_context() else "")
+        response = jsonify(form(error))
     response.status_code = HTTP_STATUS[type(error)]
     if isinstance(error, TooManyRequests):
         response.headers["Retry-After"] = str(error.retry_after)

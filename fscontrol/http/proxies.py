@@ -1,4 +1,5 @@
-"""Where a request comes from when proxies stand in between: `X-Forwarded-For`, believed only as far as it is earned.
+"""Where a request comes from, and whether over TLS, when proxies stand in between: `X-Forwarded-For` and `-Proto`,
+believed only as far as it is earned.
 
 Owns: reading the header from its end, where the nearest proxy wrote, for as long as it was one of the trusted that
 wrote there. Refuses: to believe anybody else; without trusted proxies the header says nothing.
@@ -26,9 +27,16 @@ def client_address(peer: str, forwarded: str, trusted: Sequence[Network]) -> str
         if address is None:
             return known
         known = str(address)
-        if not any(address.version == network.version and address in network for network in trusted):
+        if not _is_one_of(known, trusted):
             return known
     return known
+
+
+def _is_one_of(peer: str, networks: Sequence[Network]) -> bool:
+    address = plain_address(peer)
+    return address is not None and any(
+        address.version == network.version and address in network for network in networks
+    )
 
 
 def _without_port(hop: str) -> str:
@@ -39,12 +47,15 @@ def _without_port(hop: str) -> str:
 
 
 def behind_proxies(app: Wsgi, proxies: Sequence[str]) -> Wsgi:
-    """`app`, whose REMOTE_ADDR is the client's own address; `proxies` are the CIDRs that may say it."""
+    """`app`, whose REMOTE_ADDR and scheme are the client's own; `proxies` are the CIDRs that may say them."""
     trusted = [plain_network(ipaddress.ip_network(cidr, strict=False)) for cidr in proxies]
 
     def through(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
-        environ["REMOTE_ADDR"] = client_address(environ.get("REMOTE_ADDR", ""), forwarded, trusted)
+        peer = environ.get("REMOTE_ADDR", "")
+        if environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https" and _is_one_of(peer, trusted):
+            environ["wsgi.url_scheme"] = "https"
+        environ["REMOTE_ADDR"] = client_address(peer, forwarded, trusted)
         return app(environ, start_response)
 
     return through

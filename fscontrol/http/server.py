@@ -17,6 +17,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 from fscontrol.http import auth, body, problems, request_ids
 from fscontrol.http.operation import require_declared
 from fscontrol.http.proxies import behind_proxies
+from fscontrol.http.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +31,14 @@ def make_app(
     recognise: auth.Recognise,
     max_body_bytes: int,
     trusted_proxies: Sequence[str] = (),
+    sessions: Sessions | None = None,
 ) -> Flask:
     """The application: every door behind its principals but those that are open, every error in one form."""
     app = Flask("fscontrol", static_folder=None)
     app.config[body.LONGEST_BODY] = max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     request_ids.install(app)  # first: a refusal has its id, too
-    auth.require_principals(app, recognise)
+    auth.require_principals(app, recognise, sessions)
     problems.install(app)
     for blueprint in doors:
         app.register_blueprint(blueprint)

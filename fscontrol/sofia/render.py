@@ -1,6 +1,6 @@
 """Gateways as the XML sofia reads, from a file or over HTTP.
 
-Owns: rendering gateways from `templates/freeswitch/`, and the check of the result.
+Owns: rendering gateways from `templates/freeswitch/`, and the check of the result; and showing one without its secrets.
 Refuses (`RenderError`): what `xml.py` refuses, and a file whose gateways are not exactly the ones asked for.
 
 A gateway's element is rendered and proven once; a file is put together of elements that were proven, and then proven
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lxml import etree
 from markupsafe import Markup
@@ -19,6 +20,8 @@ from fscontrol.errors import RenderError
 from fscontrol.model.gateway import Gateway
 from fscontrol.sofia.xml import environment, parsed
 
+MASK = "***"
+_SECRETS = frozenset({"password"})
 _NAMES = etree.XPath("//gateway/@name", smart_strings=False)
 _MOST_KEPT = 10_000
 """Elements, half a kilobyte each."""
@@ -48,6 +51,13 @@ def render_served(profile: str, gateways: Sequence[Gateway]) -> str:
     template = environment().get_template("served_gateways.xml")
     text = template.render(profile=profile, elements=_elements(gateways))
     return _as_meant(text, gateways, "the gateways asked for")
+
+
+def render_masked(gateway: Gateway) -> str:
+    """One gateway's element for people to read: as it is delivered, but for its password."""
+    shown = tuple((name, MASK if name in _SECRETS else value) for name, value in gateway.parameters)
+    masked = replace(gateway, parameters=shown)
+    return str(environment().get_template("gateway_element.xml").render(gateway=masked))
 
 
 def _elements(gateways: Sequence[Gateway]) -> Markup:

@@ -79,7 +79,7 @@ class Bus:
         self.wire: Wire | None = None
         self._queued = queued
         self._ring: deque[Happening] = deque(maxlen=kept)
-        self._before_ring = ""
+        self._before_ring = f"{self.run}-0"
         self._listeners: set[Listener] = set()
         self._number = 0
 
@@ -119,6 +119,11 @@ class Bus:
         self._ring.append(happening)
         for listener in tuple(self._listeners):
             listener.offer(happening)
+
+    @property
+    def last(self) -> str:
+        """The name of what happened last: whoever looks now and listens from it on misses nothing."""
+        return self._ring[-1].name if self._ring else f"{self.run}-0"
 
     def listen(self, sees: Sees, last_seen: str = "") -> Listener:
         """Listen from now on, or from what followed `last_seen` as far as that is kept."""

@@ -63,6 +63,18 @@ class GatewayChanged(Told):
     )
 
 
+class NodeChanged(Told):
+    """A FreeSWITCH was reached or lost, drained or not, or is steered by another; told to keys of all organisations."""
+
+    node: str
+    connected: bool
+    since: _Moment = Field(description="Since when it is so.")
+    detail: str | None = Field(description="Why it is not connected.")
+    is_drained: bool
+    is_ours: bool = Field(description="Whether the control plane that tells this steers it.")
+    by: str = Field(description="The control plane that sees it so: its connection is its own.")
+
+
 class BreakerChanged(Told):
     """The circuit breaker of a trunk has another state: calls are kept from it, or may leave by it again."""
 
@@ -95,6 +107,7 @@ class AlarmChanged(Told):
 EVENT_KINDS: Mapping[str, type[Told]] = {
     "call": CallChanged,
     "gateway": GatewayChanged,
+    "node": NodeChanged,
     "breaker": BreakerChanged,
     "alarm": AlarmChanged,
 }

@@ -49,10 +49,12 @@ def document(client: FlaskClient) -> dict[str, Any]:
 
 def test_every_route_is_told_of_with_every_method(app: Flask, document: dict[str, Any]) -> None:
     told = {(method, path) for method, path, _ in operations_of(document)}
-    for rule in app.url_map.iter_rules():
+    declared = ((rule, operation_of(app, rule.endpoint)) for rule in app.url_map.iter_rules())
+    for rule in (rule for rule, operation in declared if operation is None or not operation.is_page):
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert (method.lower(), path) in told
+    assert not {path for _, path in told} & {"/", "/login", "/gateways"}, "pages are for people"
     assert len({one["operationId"] for _, _, one in operations_of(document)}) == len(told)
 
 

@@ -23,6 +23,7 @@ READ: list[tuple[str, str, str, object]] = [
     ("FSCONTROL_JWT_JWKS_FILE", "k/jwks.json", "jwt_jwks_file", Path("k/jwks.json")),
     ("FSCONTROL_JWT_AUDIENCE", "fscontrol", "jwt_audience", "fscontrol"),
     ("FSCONTROL_JWT_ISSUER", "https://id.example.com", "jwt_issuer", "https://id.example.com"),
+    ("FSCONTROL_SESSION_SECONDS", "600", "session_seconds", 600.0),
     ("FSCONTROL_HTTP", "0.0.0.0:80", "http", Endpoint(host="0.0.0.0", port=80)),  # noqa: S104
     ("FSCONTROL_CALL_SOCKET", "[::1]:8085", "call_socket", Endpoint(host="::1", port=8085)),
     (

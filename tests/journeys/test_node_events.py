@@ -1,0 +1,81 @@
+"""`GET /api/events` over HTTP: nodes as they come and go and are drained, and going on from an id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import gevent
+import pytest
+import requests
+
+from fscontrol import doors
+from fscontrol.http import events
+from fscontrol.model.access import Role
+from fscontrol.model.audit import HOUSE
+from tests import bridge
+from tests.bridge import API_KEY, Bridge
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Bridge]:
+    with bridge.running("stand-in", tmp_path) as started:
+        yield started
+
+
+def told(text: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """(id, kind, what) of a stream's text."""
+    found = []
+    for piece in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in piece.splitlines() if not line.startswith(":"))
+        if "data" in fields:
+            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def heard(running: Bridge, after: str = "", key: str = API_KEY) -> list[tuple[str, str, dict[str, Any]]]:
+    """What is told at once to who goes on from an id."""
+    answer = requests.get(
+        f"{running.url}/api/events",
+        params={"seconds": "0.2", "after": after},
+        headers={"X-API-Key": key},
+        timeout=30,
+    )
+    assert answer.status_code == 200
+    return told(answer.text)
+
+
+def test_nodes_are_told_of(running: Bridge) -> None:
+    before = running.application.bus.last
+    running.ask("POST", "/api/nodes/fs1/drain")
+    ((first, kind, what),) = heard(running, before)
+    assert (kind, what["node"], what["is_drained"], what["connected"]) == ("node", "fs1", True, True)
+    assert what["by"] == running.application.name
+    running.ask("POST", "/api/nodes/fs1/undrain")
+    running.switch.kill()
+    later = eventually(lambda: [one for one in heard(running, first) if not one[2]["connected"]])
+    assert later[0][2]["detail"]
+    assert next(what["is_drained"] for _, _, what in heard(running, first)) is False
+    running.switch.start()
+    eventually(lambda: heard(running, later[-1][0])[-1:] and heard(running, later[-1][0])[-1][2]["connected"])
+    service = running.application.keys
+    running.ask("POST", "/api/sync-organization", {"organization_id": 7, "trunks": []})
+    viewer = service.create("v", Role.VIEWER, "7", HOUSE).text
+    assert heard(running, before, viewer) == [], "nodes are for keys of all organisations"
+
+
+def test_a_stream_ends_with_its_session(running: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = events.door
+    monkeypatch.setattr(events, "door", lambda bus: door(bus, heartbeat=0.05))
+    client = doors.http_app(running.application).test_client()
+    made = running.application.keys.create("v", Role.VIEWER, None, HOUSE)
+    token = client.get("/login").text.partition('name="form" value="')[2].partition('"')[0]
+    assert client.post("/login", data={"form": token, "key": made.text}).status_code == 303
+    # Without its end the stream would go on for all these seconds, and the test would run into its deadline.
+    answer = client.get("/api/events?seconds=600", buffered=False)
+    reading = gevent.spawn(lambda: b"".join(cast(Iterable[bytes], answer.response)))
+    assert running.ask("DELETE", f"/api/keys/{made.key.id}")[0] == 200
+    assert b": listening" in reading.get(timeout=30)
