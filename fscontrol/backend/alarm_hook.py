@@ -11,10 +11,8 @@ from collections.abc import Callable
 
 from pydantic import SecretStr
 
-from fscontrol.backend import signature
 from fscontrol.backend.outbox import WebhookSender
-from fscontrol.backend.webhooks import Poster
-from fscontrol.errors import BackendRefused, BackendUnavailable, OutsideError
+from fscontrol.backend.signed_post import Poster, post_signed
 from fscontrol.model.message import ALARMS
 
 log = logging.getLogger(__name__)
@@ -39,15 +37,16 @@ class AlarmHook:
         if not self._url:
             log.info("FSCONTROL_ALARM_WEBHOOK_URL is not set any more; nobody is told of an alarm")
             return
-        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
-        if self._secret.get_secret_value():
-            headers[signature.HEADER] = signature.sign(self._secret, body, self._clock())
-        try:
-            status = self._outside.post(self._url, body, headers, deadline_seconds)
-        except OutsideError as error:
-            raise BackendUnavailable(f"the alarm webhook: {error}") from None
-        if not 200 <= status < 300:
-            raise BackendRefused(f"the alarm webhook answered {status}", status)
+        post_signed(
+            self._outside,
+            self._url,
+            self._secret,
+            body,
+            idempotency_key=idempotency_key,
+            now=self._clock(),
+            deadline_seconds=deadline_seconds,
+            whose="alarm webhook",
+        )
 
 
 class Hooks:

@@ -8,11 +8,12 @@ addresses and redirects (`outside`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Protocol
 
-from fscontrol.backend import signature, webhook_messages
-from fscontrol.errors import BackendRefused, BackendUnavailable, OutsideError, StoreError
+from fscontrol.backend import webhook_messages
+from fscontrol.backend.signed_post import Poster, post_signed
+from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage, organization_of
 from fscontrol.model.organization import Organization
@@ -29,12 +30,6 @@ class Shelf(Protocol):
     def generation(self, key: str) -> int | None: ...
 
     def organization(self, key: str) -> Organization | None: ...
-
-
-class Poster(Protocol):
-    """How a URL is told: `outside.Outside`."""
-
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], deadline_seconds: float) -> int: ...
 
 
 class Webhooks:
@@ -95,12 +90,13 @@ class Webhooks:
                 extra={"organization": organization, "type": path},
             )
             return
-        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
-        if webhook.secret.get_secret_value():
-            headers[signature.HEADER] = signature.sign(webhook.secret, body, self._clock())
-        try:
-            status = self._outside.post(webhook.url, body, headers, deadline_seconds)
-        except OutsideError as error:
-            raise BackendUnavailable(f"the webhook: {error}") from None
-        if not 200 <= status < 300:
-            raise BackendRefused(f"the webhook answered {status}", status)
+        post_signed(
+            self._outside,
+            webhook.url,
+            webhook.secret,
+            body,
+            idempotency_key=idempotency_key,
+            now=self._clock(),
+            deadline_seconds=deadline_seconds,
+            whose="webhook",
+        )

@@ -13,7 +13,7 @@ from fscontrol.cli.api import ControlPlane
 from fscontrol.cli.command import examples, json_option, put_json, wants_json
 from fscontrol.cli.screen import make_console
 from fscontrol.cli.tables import call_table, explain_call
-from fscontrol.cli.watching import SECONDS, Watched, watch
+from fscontrol.cli.watching import Watched, watch, watch_options
 
 
 @click.command(
@@ -26,16 +26,7 @@ from fscontrol.cli.watching import SECONDS, Watched, watch
 )
 @click.argument("call_sid", required=False)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
-@click.option(
-    "--watch", "watches", is_flag=True, help="Keep showing, until Ctrl-C; in a pipe a line for each change."
-)
-@click.option(
-    "--interval",
-    type=click.FloatRange(0.2, 3600),
-    default=SECONDS,
-    show_default=True,
-    help="With --watch: seconds between looks where no event comes.",
-)
+@watch_options
 @json_option
 def calls(call_sid: str | None, limit: int, watches: bool, interval: float) -> None:
     """Show the newest calls, or one call with every step of its decision."""

@@ -16,7 +16,7 @@ from fscontrol.cli.exit_codes import Exit
 from fscontrol.cli.progress import waiting
 from fscontrol.cli.screen import make_console
 from fscontrol.cli.tables import gateway_state, gateway_table, timeline_table
-from fscontrol.cli.watching import SECONDS, Watched, watch
+from fscontrol.cli.watching import Watched, watch, watch_options
 
 
 @click.group(
@@ -29,16 +29,7 @@ from fscontrol.cli.watching import SECONDS, Watched, watch
         "fscontrol gateways register 7.7f502da1.ab12cd34",
     ),
 )
-@click.option(
-    "--watch", "watches", is_flag=True, help="Keep showing, until Ctrl-C; in a pipe a line for each change."
-)
-@click.option(
-    "--interval",
-    type=click.FloatRange(0.2, 3600),
-    default=SECONDS,
-    show_default=True,
-    help="With --watch: seconds between looks where no event comes.",
-)
+@watch_options
 @json_option
 @click.pass_context
 def gateways(context: click.Context, watches: bool, interval: float) -> None:

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import gevent
@@ -30,6 +30,20 @@ SECONDS = 2.0
 _AT_ONCE_SECONDS = 0.2
 """What happens within this is one change."""
 Row = Mapping[str, Any]
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def watch_options(command: _Command) -> _Command:
+    """`--watch` and `--interval`, as `watches` and `interval`."""
+    interval = click.option(
+        "--interval",
+        type=click.FloatRange(0.2, 3600),
+        default=SECONDS,
+        show_default=True,
+        help="With --watch: seconds between looks where no event comes.",
+    )
+    said = "Keep showing, until Ctrl-C; in a pipe a line for each change."
+    return click.option("--watch", "watches", is_flag=True, help=said)(interval(command))
 
 
 @dataclass(frozen=True, slots=True)
