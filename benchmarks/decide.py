@@ -79,8 +79,8 @@ def run() -> list[str]:
         "",
         f"Target: {TARGET} of the bare server's: {'met' if ratio >= TARGET else 'missed'} ({ratio:.2f}).",
         "",
-        "What stands in the way, by py-spy: the five exchanges cost us what they cost the bare server; beside them stand",
-        "two durable writes of the record, each handed to the store's thread and back, the route, and the record itself.",
+        "What stands in the way, by py-spy: the five exchanges cost us what they cost the bare server; beside them are",
+        "two durable writes of the record, each handed to the store's thread and back, the route, the record itself.",
         "Tried: a call's headers are looked for in one pass and kept, which took a third off its route.",
     ]
 
