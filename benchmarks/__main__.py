@@ -14,7 +14,8 @@ import click  # noqa: E402
 
 from benchmarks import results  # noqa: E402
 
-PARTS = {"relay": "benchmarks.relay", "sync": "benchmarks.sync"}
+NAMES = ("calls", "decide", "events", "sync", "route", "relay", "memory", "http")
+PARTS = {name: f"benchmarks.{name}" for name in NAMES}
 
 
 @click.command()

@@ -27,13 +27,13 @@ TITLE = (
     "Duplex calls a core with at most 0.1 % of frames later than 20 ms, beside the bound of a bare UDP echo."
 )
 
-ROUNDS = 3
+ROUNDS = 2
 FIXED_CALLS = 100
 FIXED_SECONDS = 5.0
 STEP_SECONDS = 3.0
 FIRST_STEP = 0.6
 STEP = 1.12
-MOST_STEPS = 8
+MOST_STEPS = 6
 LATE_SHARE = 0.001
 FULL_SHARE = 0.97
 CROWDED_SHARE = 0.03

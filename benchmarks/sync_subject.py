@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,12 +43,21 @@ class Cost:
 class Subject:
     """Started on entering, ended on leaving; everything it writes is below `work`.
 
-    `program` is a real FreeSWITCH's; None has the stand-in, in this process.
+    `program` is a real FreeSWITCH's; None has the stand-in, in this process. `changes`: of the settings;
+    `core`: the one the control plane is kept on.
     """
 
-    def __init__(self, program: str | None, delivery: str, work: Path) -> None:
-        self._work = work
-        self._environment = environment_of(work, delivery)
+    def __init__(
+        self,
+        program: str | None,
+        delivery: str,
+        work: Path,
+        changes: Mapping[str, str] | None = None,
+        core: int | None = None,
+    ) -> None:
+        self.work = work
+        self._core = core
+        self._environment = environment_of(work, delivery) | dict(changes or {})
         self._settings = configuration.load(self._environment, None)
         config = node_config(self._settings, self._settings.nodes[0])
         self._switch: FreeswitchProcess | StandIn
@@ -61,21 +71,23 @@ class Subject:
         self._node = NodeClient(self._settings.nodes[0], self._settings.esl_password, 60.0, random.random)
 
     def __enter__(self) -> Self:
-        open_wall(self._work / "conf")
+        open_wall(self.work / "conf")
         if isinstance(self._switch, StandIn):
             self._switch.start()
         else:
             self._switch.start(60.0)
-        with (self._work / "serve.log").open("wb") as log:
+        with (self.work / "serve.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fscontrol", "serve"],
-                env=self._environment, cwd=self._work, stdout=log, stderr=log,
+                env=self._environment, cwd=self.work, stdout=log, stderr=log,
             )  # fmt: skip
+        if self._core is not None:
+            os.sched_setaffinity(self._process.pid, {self._core})
         self._node.start()
         until = time.monotonic() + 30
         while not self._is_ready():
             if time.monotonic() > until:
-                raise TimeoutError((self._work / "serve.log").read_text())
+                raise TimeoutError((self.work / "serve.log").read_text())
             time.sleep(0.1)
         return self
 
@@ -88,16 +100,40 @@ class Subject:
             self._process.wait(30)
         self._switch.stop()
 
-    def push(self, organization: int, trunks: list[dict[str, object]]) -> Cost:
+    def push(
+        self, organization: int, trunks: list[dict[str, Any]], numbers: list[dict[str, Any]] | None = None
+    ) -> Cost:
         """Push an organisation whole. FreeSWITCH's own processor time is not counted."""
-        cpu, began = self._cpu(), time.perf_counter()
-        answer = self._ask(
-            "POST", "/api/sync-organization", {"organization_id": organization, "trunks": trunks}
-        )
+        body: dict[str, Any] = {"organization_id": organization, "trunks": trunks}
+        if numbers is not None:
+            body["phone_numbers"] = numbers
+        cpu, began = self.cpu(), time.perf_counter()
+        answer = self.ask("POST", "/api/sync-organization", body)
         took = time.perf_counter() - began
         if answer.status_code != 200:
             raise RuntimeError(f"{answer.status_code}: {answer.text[:300]}")
-        return Cost(took, self._cpu() - cpu)
+        return Cost(took, self.cpu() - cpu)
+
+    @property
+    def settings(self) -> configuration.Settings:
+        """The control plane's."""
+        return self._settings
+
+    @property
+    def stand_in(self) -> StandIn:
+        """The FreeSWITCH in this process."""
+        if not isinstance(self._switch, StandIn):
+            raise TypeError("a real FreeSWITCH is another process")
+        return self._switch
+
+    def cpu(self) -> float:
+        """Processor seconds of the control plane so far, all threads; of its workers, too."""
+        return sum(time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED) for pid in self.pids())
+
+    def pids(self) -> list[int]:
+        """The control plane's processes: the one that was started, and its workers."""
+        children = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
+        return [self._pid, *map(int, children)]
 
     def mutations(self) -> int | None:
         """How many commands so far changed gateways; None of a real FreeSWITCH, which does not tell."""
@@ -122,10 +158,8 @@ class Subject:
             raise RuntimeError("not started")
         return self._process.pid
 
-    def _cpu(self) -> float:
-        return time.clock_gettime(~self._pid << 3 | _CPUCLOCK_SCHED)
-
-    def _ask(self, method: str, path: str, body: object = None) -> requests.Response:
+    def ask(self, method: str, path: str, body: object = None) -> requests.Response:
+        """One request."""
         headers = {"Authorization": f"Bearer {KEY}"}
         return requests.request(
             method, f"http://{self._settings.http}{path}", json=body, headers=headers, timeout=180
@@ -133,7 +167,7 @@ class Subject:
 
     def _is_ready(self) -> bool:
         try:
-            return self._node.connected and self._ask("GET", "/readyz").status_code == 200
+            return self._node.connected and self.ask("GET", "/readyz").status_code == 200
         except requests.ConnectionError:
             return False
 
@@ -157,6 +191,8 @@ def environment_of(work: Path, delivery: str) -> dict[str, str]:
         "FSCONTROL_DELIVERY": delivery,
         "FSCONTROL_XML_CURL_PASSWORD": "benchmark-xml-password",
         "FSCONTROL_LOG_LEVEL": "WARNING",
+        "FSCONTROL_RATE_LIMIT": "off",
+        "FSCONTROL_RATE_LIMIT_WRITES": "off",
     }
 
 

@@ -23,6 +23,7 @@ from fscontrol.calls.gating import make_watch
 from fscontrol.calls.identity import call_sid
 from fscontrol.calls.inbound import InboundCalls
 from fscontrol.calls.masking import masked
+from fscontrol.calls.on_channel import carried
 from fscontrol.calls.outgoing import make_outgoing
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.shared_limits import make_places
@@ -41,6 +42,7 @@ from fscontrol.http.server import HttpServer
 from fscontrol.measuring import each_of, measure
 from fscontrol.media.assistants import make_media
 from fscontrol.media.taking_up import TakingUp
+from fscontrol.model.worker import WorkerPlace
 from fscontrol.provisioning.elsewhere import Elsewhere
 from fscontrol.provisioning.keeping import make_provisioning
 from fscontrol.settings import Settings
@@ -55,14 +57,18 @@ from fscontrol.telemetry import tracing
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.logs import conceal
 from fscontrol.telemetry.metrics import Metrics
+from fscontrol.workers import Workers
 
 log = logging.getLogger(__name__)
 
 
 class Application:
-    """One control plane. Build it with safe settings (`settings.require_safe`), `start` it, `stop` it."""
+    """One control plane. Build it with safe settings (`settings.require_safe`), `start` it, `stop` it.
 
-    def __init__(self, settings: Settings) -> None:
+    `place`: as a worker.
+    """
+
+    def __init__(self, settings: Settings, place: WorkerPlace | None = None) -> None:
         self.settings = settings
         for secret in settings.secrets():
             conceal(secret)
@@ -73,22 +79,17 @@ class Application:
             NodeClient(address, settings.esl_password, settings.esl_timeout_seconds, rng.random)
             for address in settings.nodes
         )
-        self.name = holder_name()
+        self.name = holder_name(place.name if place else "")
         self.leases = Leases(self.nodes, self.store, self.name, settings.lease_seconds)
+        self.workers = Workers(self, place)
+        sharing = self.workers.sharing
         self.served = {name: served.ServedGateways() for name in settings.xml_curl_nodes}
         for node in self.nodes:
             served.follow(node, over_http=node.name in self.served)  # before the reconciler's first pass
         self.fleet = make_fleet(settings, self.store, self.name)
         self.reconciler = make_reconciler(
-            settings,
-            self.nodes,
-            self.leases,
-            self.store,
-            self.served,
-            self.registrations,
-            rng.random,
-            self.fleet,
-        )
+            settings, self.nodes, self.leases, self.store, self.served, self.registrations, rng.random, self.fleet,
+        )  # fmt: skip
         self.sources = TrunkSources(self.store, DnsResolver(), settings.reconcile_seconds)
         self.reconciler.on_applied(self.sources.applied)
         self.limits = make_places(self.store, self.name, [node.name for node in self.nodes], time.monotonic)
@@ -132,17 +133,10 @@ class Application:
             lambda call_sid: self.outgoing.calls.cancel(call_sid),  # noqa: PLW0108
         )
         self.media = make_media(
-            settings,
-            self.nodes,
-            self.book,
-            self.limits,
-            self.is_ours,
-            self.sources,
-            self.controls.lost,
-            self.controls.note_stream,
-            PROFILE,
-        )
-        self.ends = EndsOfCalls(self.book, self.store, self.limits, self.is_ours)
+            settings, self.nodes, self.book, self.limits, sharing, self.sources, self.controls.lost,
+            self.controls.note_stream, PROFILE,
+        )  # fmt: skip
+        self.ends = EndsOfCalls(self.book, self.store, self.limits, sharing.serves)
         self._greenlets: list[gevent.Greenlet[..., object]] = []
         prewarm = prewarm_of(settings, self.backend, self.metrics)
 
@@ -154,10 +148,10 @@ class Application:
             self.registrations.of, self.watch.breakers, prewarm, is_ours=self.is_ours,
             take_over=lambda node, sid: self.media.take_over(self.nodes[node], sid),
             found=lambda node: self.taking_up.soon(node),  # noqa: PLW0108
-            new_call_sid=new_call_sid, random=rng.random,
+            new_call_sid=new_call_sid, random=rng.random, worker=sharing.me,
         )  # fmt: skip
-        self.taking_up = TakingUp(self.book, self.media, self.is_ours, self.outgoing.orphans.take_up)
-        self.elsewhere = Elsewhere(self.store, self.name, self._organization_changed)
+        self.taking_up = TakingUp(self.book, self.media, sharing, self.outgoing.orphans.take_up)
+        self.elsewhere = Elsewhere(self.store, self.name, self._organization_changed, self.workers.noted)
         kept = make_provisioning(
             settings, self.store, self._organization_taken, self.media.drivers.nodes_without
         )
@@ -172,6 +166,7 @@ class Application:
             clock=time.time,
             new_call_sid=new_call_sid,
             node_of=self._node_of,
+            carried=lambda record: carried(record, sharing.me, masked=self.book.masks),
         )
         self.call_socket = CallSocketServer(
             settings.call_socket.host,
@@ -179,6 +174,7 @@ class Application:
             inbound.decide,
             settings.decision_timeout_seconds,
             settings.max_calls_deciding,
+            self.workers.call_socket,
         )
         self.wall = CallerWall(
             self.nodes,
@@ -189,7 +185,9 @@ class Application:
             is_ours=self.is_ours,
         )
         self.sources.on_change(self.wall.wake)
-        self.http = HttpServer(settings.http.host, settings.http.port, http_app(self))
+        self.http = HttpServer(
+            settings.http.host, settings.http.port, http_app(self), listener=self.workers.http
+        )
         for node in self.nodes:
             follow(self, node)
         measure(self)
@@ -198,6 +196,7 @@ class Application:
         """Bind and begin. Raises `ConfigurationError` when an address is taken."""
         tracing.start(self.settings.otlp_endpoint)
         self.bus.start()
+        self.workers.start()
         self.sources.start()
         self.outbox.start()
         self.draining.start()
@@ -224,6 +223,7 @@ class Application:
         for node in (each for each in self.nodes if each.name in self.served):
             served.release(node)  # FreeSWITCH asks us something at each reload: while we answer
         self.http.stop()
+        self.workers.stop()
         self.alarming.stop()
         self.call_socket.stop()
         self.media.stop()  # the calls stay parked in FreeSWITCH
@@ -251,9 +251,8 @@ class Application:
         return self.leases[node].held
 
     def _organization_taken(self, key: str) -> None:
-        self.elsewhere.tell(
-            key
-        )  # first: once woken, nothing may come between this and the order the door waits for
+        # First: once woken, nothing may come between this and the order the door waits for.
+        self.elsewhere.tell(key)
         self._organization_changed(key)
 
     def _organization_changed(self, key: str) -> None:

@@ -72,7 +72,7 @@ def http_app(house: Application) -> Flask:
         ),
         gateways.door(board),
         trunks.door(store, house.organizations, states),
-        observe.door(store, house.book, house.nodes, house.metrics),
+        observe.door(store, house.book, house.nodes, house.workers.figures),
         nodes.door(desk),
         alarms.door(store),
         explain.door(house.ways),
@@ -105,5 +105,6 @@ def http_app(house: Application) -> Flask:
         settings.session_seconds,
     )
     app = make_app(doors, recognise, settings.max_body_bytes, settings.trusted_proxies, sessions)
+    house.workers.install(app)
     limits.install(app)
     return app

@@ -27,8 +27,8 @@ def follow(house: Application, node: NodeClient) -> None:
     )
     house.outgoing.follow(node)
     house.happenings.follow(node)
-    house.controls.follow(node, house.is_ours)
-    house.media.follow(node, house.is_ours)
+    house.controls.follow(node, house.workers.sharing.serves)
+    house.media.follow(node, house.workers.sharing.serves)
     node.on_down(lambda: house.registrations.lost(node.name))
     node.on_up(lambda: house.taking_up.soon(node))
     lease = house.leases[node.name]

@@ -604,7 +604,14 @@ class Settings(BaseModel):
         alias="FSCONTROL_MAX_CALLS_DECIDING",
         ge=1,
         le=100_000,
-        description="Call sockets open at once; beyond it new calls get 503.",
+        description="Call sockets open at once, of each worker; beyond it new calls get 503.",
+    )
+    workers: int = Field(
+        1,
+        alias="FSCONTROL_WORKERS",
+        ge=1,
+        le=64,
+        description="Processes that share the work on this machine (docs/scaling.md); more than one needs Redis.",
     )
     max_body_bytes: int = Field(
         8 << 20,
@@ -819,6 +826,11 @@ class Settings(BaseModel):
         ):
             found.append(
                 "FSCONTROL_JWT_AUDIENCE and FSCONTROL_JWT_ISSUER need FSCONTROL_JWT_SECRET or FSCONTROL_JWT_JWKS_FILE"
+            )
+        if self.workers > 1 and not self.store_url.startswith("redis"):
+            found.append(
+                f"FSCONTROL_WORKERS={self.workers} needs FSCONTROL_STORE_URL=redis://…: with SQLite each process would"
+                " count limits for itself; set it, or FSCONTROL_WORKERS=1"
             )
         found += self._too_long_for_a_decision()
         found += self._xml_curl_contradictions()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import gevent
 from gevent.event import Event as Signal
@@ -83,6 +83,11 @@ class CallBook:
     def active(self) -> list[CallRecord]:
         """Calls in progress, oldest first."""
         return sorted(self._active.values(), key=lambda record: record.started_at)
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """The channels of calls in progress, and of those that have just ended, by call_sid."""
+        return {sid: record.uuid for sid, record in (*self._ended.items(), *self._active.items())}
 
     def put(self, record: CallRecord, tell: Tell = Tell.NOTHING) -> CallRecord:
         """Keep the newest state of a call, durably, with the messages about it; returns it as kept."""
@@ -199,17 +204,19 @@ class CallBook:
         asked_at: float,
         exists: Callable[[str], bool],
         lost_at: float | None = None,
+        theirs: Container[str] = (),
     ) -> None:
         """After a reconnect: calls whose channel is not in `show channels as json` have ended unseen.
 
         `asked_at` (seconds since the epoch) is when the question was sent: calls that began later are not in it. The
         list comes from FreeSWITCH's database, which runs behind its channels by a moment, so a call that is missing
         in it is asked for by its own name, with `exists`. `lost_at`: when the node was last heard.
+        `theirs`: calls that living siblings look after.
         """
         alive = channel_uuids(answer)
         known = {record.call_sid: record for record in self._store.unfinished_calls(node)}
         known |= {record.call_sid: record for record in self._active.values() if record.node == node}
-        for record in known.values():
+        for record in (record for record in known.values() if record.call_sid not in theirs):
             # Without a name it never had a channel: it is placed, and has not tried a way yet.
             is_there = record.uuid in alive or bool(
                 record.uuid and record.started_at < asked_at and exists(record.uuid)
@@ -234,11 +241,8 @@ class CallBook:
             since = record.answered_at
             changes["duration_seconds"] = round(ended_at - since) if since else 0
         self.put(record.model_copy(update={**changes, "status": status, "ended_at": ended_at}), Tell.STATUS)
-        extra = {
-            "call_sid": record.call_sid,
-            "status": status.value,
-            "hangup_cause": changes.get("hangup_cause", ""),
-        }
+        cause = changes.get("hangup_cause", "")
+        extra = {"call_sid": record.call_sid, "status": status.value, "hangup_cause": cause}
         log.info("call ended", extra=extra)
 
     def _write(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
@@ -261,9 +265,8 @@ class CallBook:
         try:
             self._store.put_call(masked(record) if self._mask else record, messages)
         except StoreError as error:
-            log.error(
-                "a call record waits for the store", extra={"call_sid": record.call_sid, "reason": str(error)}
-            )
+            extra = {"call_sid": record.call_sid, "reason": str(error)}
+            log.error("a call record waits for the store", extra=extra)
             self._wait(record, messages)
             return
         if messages and self._announcer is not None:
@@ -271,9 +274,8 @@ class CallBook:
 
     def _wait(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
         if len(self._waiting) >= _MOST_WAITING:
-            log.error(
-                "a call record is lost: too many wait for the store", extra={"call_sid": record.call_sid}
-            )
+            extra = {"call_sid": record.call_sid}
+            log.error("a call record is lost: too many wait for the store", extra=extra)
             return
         self._waiting.append((record, messages))
         self._failed.set()

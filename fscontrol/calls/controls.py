@@ -41,11 +41,11 @@ class Controls:
         """Leave a step about a call's stream on its record."""
         self.calls.note(self.calls.book.get(call_sid), "stream", decision, detail)
 
-    def follow(self, node: NodeClient, is_ours: Callable[[str], bool]) -> None:
-        """Take the events of a node that concern them, while it is ours to steer."""
+    def follow(self, node: NodeClient, serves: Callable[[str, Event], bool]) -> None:
+        """Take the events of a node that concern them and are ours to act on (`calls/sharing`)."""
 
         def while_ours(handler: Callable[[Event], None]) -> Callable[[Event], None]:
-            return lambda event: handler(event) if is_ours(node.name) else None
+            return lambda event: handler(event) if serves(node.name, event) else None
 
         node.on_event("CHANNEL_HOLD", while_ours(self.control.on_hold))
         node.on_event("CHANNEL_BRIDGE", while_ours(self.transfer.on_bridge))

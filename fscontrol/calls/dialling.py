@@ -14,10 +14,14 @@ from fscontrol.model.trunk import Trunk
 
 @dataclass(frozen=True, slots=True)
 class DialRules:
-    """Of the settings: how long a leg may ring, and how long a carrier may take to say that it does."""
+    """Of the settings: how long a leg may ring, and how long a carrier may take to say that it does.
+
+    `worker`: our name, where we have siblings.
+    """
 
     ring_seconds: int = 60
     progress_seconds: int = 20
+    worker: str = ""
 
 
 class Asked(Protocol):
@@ -48,6 +52,7 @@ def dial_of(call: Asked, way: Way, uuid: str, rules: DialRules, *, mask: bool) -
         media_encryption=trunk.media_encryption,
         ignore_early_media=trunk.ignore_early_media is not False,
         numbers=quote(f"{request.to_number} {request.from_number}", safe="+") if mask else "",
+        worker=rules.worker,
     )
 
 

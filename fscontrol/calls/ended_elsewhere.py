@@ -29,26 +29,26 @@ _LOOK_SECONDS = 0.5
 
 
 class EndsOfCalls:
-    """`is_ours` says of a node's name whether this control plane steers it."""
+    """`serves` says of a node's name and an event whether this control plane acts on it (`calls/sharing`)."""
 
     def __init__(
         self,
         book: CallBook,
         store: Store,
         limits: Places,
-        is_ours: Callable[[str], bool],
+        serves: Callable[[str, Event], bool],
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._book = book
         self._store = store
         self._limits = limits
-        self._is_ours = is_ours
+        self._serves = serves
         self._patience = patience
 
     def hung_up(self, node: str, event: Event, media: MediaFigures | None) -> None:
         """CHANNEL_HANGUP_COMPLETE of a node; `media` is what our relay saw of the call."""
         call_sid = event.variable(CALL_SID_VARIABLE) or ""
-        if self._is_ours(node) or media is not None:
+        if self._serves(node, event) or media is not None:
             self._book.hung_up(event, media)
         elif any(record.call_sid == call_sid for record in self._book.active):
             self._limits.release(call_sid)

@@ -19,13 +19,13 @@ from fscontrol.calls.book import CallBook
 from fscontrol.calls.call_headers import header_values
 from fscontrol.calls.finding import Asked, Trail, WayFinder
 from fscontrol.calls.limits import Places
-from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_text, record_variable
+from fscontrol.calls.on_channel import record_variable
 from fscontrol.calls.routing import Accept, Reason, Reject
 from fscontrol.calls.rule_actions import Play, RuleActions
 from fscontrol.errors import CallerGone, FscontrolError
 from fscontrol.esl.call_socket import CallSession
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus
+from fscontrol.model.call import CallRecord, CallStatus
 from fscontrol.model.limits import Refusal
 from fscontrol.telemetry.correlation import begin_call
 
@@ -55,7 +55,7 @@ class Prewarm:
 
 
 class InboundCalls:
-    """Decides inbound calls. `new_call_sid` makes an identifier; `node_of` names the node a call came from."""
+    """Decides inbound calls. `new_call_sid` makes an identifier; `node_of` names a call's node."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class InboundCalls:
         clock: Callable[[], float],
         new_call_sid: Callable[[], str],
         node_of: Callable[[Event], str],
+        carried: Callable[[CallRecord], dict[str, str]],
     ) -> None:
         self._ways = ways
         self._limits = limits
@@ -77,6 +78,7 @@ class InboundCalls:
         self._clock = clock
         self._new_call_sid = new_call_sid
         self._node_of = node_of
+        self._carried = carried
 
     def decide(self, session: CallSession, call: Event) -> None:
         """One call: find its way, take its place, prewarm, answer and park, or refuse. Always leaves a record."""
@@ -136,7 +138,7 @@ class InboundCalls:
     def _play(
         self, session: CallSession, record: CallRecord, play: Play, rules: AnswerRules, trail: Trail
     ) -> None:
-        _set(session, {CALL_SID_VARIABLE: record.call_sid, **channel_variables(rules, _offer(session))})
+        _set(session, self._carried(record) | channel_variables(rules, _offer(session)))
         reason = Reason.REJECTED_BY_RULE.value
         # In the book before anything can end it: the hang-up closes it.
         self._book.put(record.model_copy(update={"reason": reason}), Tell.INCOMING)
@@ -152,10 +154,7 @@ class InboundCalls:
 
     def _serve(self, session: CallSession, record: CallRecord, rules: AnswerRules, trail: Trail) -> bool:
         """Ring, prewarm, answer, park. False when the backend's silence refused the call."""
-        variables = {CALL_SID_VARIABLE: record.call_sid, **channel_variables(rules, _offer(session))}
-        if self._book.masks:
-            variables[NUMBERS_VARIABLE] = numbers_text(record)
-        _set(session, variables)
+        _set(session, self._carried(record) | channel_variables(rules, _offer(session)))
         session.execute("ring_ready")
         trail.note("ring", "180 sent")
         # In the book, and the backend told, before anything can end the call: what is asked now is durable.

@@ -9,12 +9,23 @@ from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from fscontrol.model.call import CallRecord
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord
+from fscontrol.model.worker import WORKER_VARIABLE
 
 NUMBERS_VARIABLE = "fscontrol_numbers"
 """Called and calling number of a call whose record is stored masked: a restarted control plane tells the assistant."""
 RECORD_VARIABLE = "fscontrol_record"
 """The record of a call that was decided while the store was away (`media/unrecorded`)."""
+
+
+def carried(record: CallRecord, worker: str, *, masked: bool) -> dict[str, str]:
+    """What a call's channel carries from its decision on. `masked`: its record is stored so."""
+    variables = {CALL_SID_VARIABLE: record.call_sid}
+    if worker:
+        variables[WORKER_VARIABLE] = worker
+    if masked:
+        variables[NUMBERS_VARIABLE] = numbers_text(record)
+    return variables
 
 
 def numbers_text(record: CallRecord) -> str:

@@ -71,10 +71,13 @@ def make_outgoing(
     found: Callable[[NodeClient], None],
     new_call_sid: Callable[[], str],
     random: Callable[[], float],
+    worker: str = "",
 ) -> Outgoing:
-    """`take_over` gives a call its stream; `found` compares a node's calls with its channels."""
+    """`take_over` gives a call its stream; `found` compares a node's calls with its channels; `worker`: our name, where
+    we have siblings.
+    """
     legs = Legs(time.time)
-    rules = DialRules(settings.outbound_ring_seconds, settings.outbound_progress_seconds)
+    rules = DialRules(settings.outbound_ring_seconds, settings.outbound_progress_seconds, worker)
 
     def open_nodes() -> list[str]:
         return [node.name for node in nodes.reachable if node.name not in draining]

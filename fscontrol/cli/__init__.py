@@ -13,6 +13,7 @@ from fscontrol.errors import FscontrolError
 
 _COMMANDS = {
     "serve": "fscontrol.cli.serve",
+    "worker": "fscontrol.cli.worker",
     "demo": "fscontrol.cli.demo",
     "freeswitch-config": "fscontrol.cli.freeswitch_config",
     "sync": "fscontrol.cli.remote",

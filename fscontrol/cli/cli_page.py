@@ -45,7 +45,7 @@ def leaves(
         yield path, command
     for name in command.list_commands(click.Context(command)):
         found = command.get_command(click.Context(command), name)
-        if found is not None:
+        if found is not None and not found.hidden:
             yield from leaves(found, (*path, name))
 
 

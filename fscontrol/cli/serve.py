@@ -23,22 +23,33 @@ GARBAGE_THRESHOLD = 25_000
 """Objects made, less those freed, before the youngest are looked at; Python's own is 700."""
 
 
-@click.command(epilog=examples("fscontrol serve", "fscontrol serve --simulate"))
+@click.command(epilog=examples("fscontrol serve", "fscontrol serve --simulate", "fscontrol serve --workers 2"))
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Processes that share the work; FSCONTROL_WORKERS, else 1. More than one needs Redis.",
+)
 @click.option(
     "--simulate",
     is_flag=True,
     help="Steer a FreeSWITCH stand-in inside this process; makes a key if none is set.",
 )
-def serve(simulate: bool) -> None:
+def serve(simulate: bool, workers: int | None) -> None:
     """Serve the HTTP API and the call socket, and keep every node as the store says.
 
     Ends on SIGTERM or SIGINT; calls in progress are FreeSWITCH's and go on.
     """
-    from fscontrol.app import Application
     from fscontrol.telemetry import logs
 
     settings = configuration.load()
+    settings = settings.with_(workers=workers or settings.workers)
     logs.configure(settings.log_format, settings.log_level)
+    if settings.workers > 1:
+        supervise(settings, simulate=simulate)
+        return
+    from fscontrol.app import Application  # a supervisor does without
+
     with simulation(settings) if simulate else contextlib.nullcontext(settings) as chosen:
         configuration.require_safe(chosen)
         application = Application(chosen)
@@ -48,6 +59,16 @@ def serve(simulate: bool) -> None:
             wait_for_signal()
         finally:
             application.stop()
+
+
+def supervise(settings: Settings, *, simulate: bool) -> None:
+    """Have workers serve, until told to stop."""
+    from fscontrol.cli.supervisor import Supervisor
+
+    if simulate:
+        raise click.UsageError("--simulate has its FreeSWITCH in the process itself: it goes with one worker")
+    configuration.require_safe(settings)
+    Supervisor(settings).run()
 
 
 def collect_garbage_less_often() -> None:
@@ -63,10 +84,15 @@ def collect_garbage_less_often() -> None:
 
 def wait_for_signal() -> None:
     """Sleep until SIGTERM or SIGINT."""
-    told_to_stop = Flag()
+    told_to_stop().wait()
+
+
+def told_to_stop() -> Flag:
+    """What is set by SIGTERM and SIGINT from now on."""
+    told = Flag()
     for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, told_to_stop.set)
-    told_to_stop.wait()
+        gevent.signal_handler(number, told.set)
+    return told
 
 
 @contextlib.contextmanager

@@ -134,7 +134,8 @@ class CallSocketServer:
     """Accepts calls and runs `decide(session, call)` for each in a greenlet of its own.
 
     `decision_timeout` (seconds) bounds a call from accept to close; `max_deciding` bounds calls at once, and a call
-    beyond it is closed at once, so that its caller hears 503 and not silence.
+    beyond it is closed at once, so that its caller hears 503 and not silence. `listener`: a socket that
+    listens already, on which siblings accept as well.
     """
 
     def __init__(
@@ -144,12 +145,15 @@ class CallSocketServer:
         decide: Callable[[CallSession, Event], None],
         decision_timeout: float,
         max_deciding: int,
+        listener: socket.socket | None = None,
     ) -> None:
         self._decide = decide
         self._timeout = decision_timeout
         self._max_deciding = max_deciding
         self._calls = Group()
-        self._server = StreamServer((host, port), self._accept)
+        self._server = StreamServer(listener or (host, port), self._accept)
+        if listener is not None:
+            self._server.max_accept = 1  # whoever is free takes the next
         self.refused_for_load = 0
 
     @property

@@ -16,6 +16,8 @@ from urllib.parse import unquote_to_bytes
 
 from fscontrol.esl.frames import Frame
 
+_BEFORE_A_NAME = b"{,"
+
 
 class Event:
     """What FreeSWITCH said: an event, a reply to a command, or the data of a call (`connect`)."""
@@ -53,6 +55,18 @@ class Event:
     def variable(self, name: str) -> str | None:
         """A channel variable of the event's call, or None."""
         return self.find("variable_" + name)
+
+    def variables(self, prefix: str) -> frozenset[str]:
+        """The names of the channel variables that begin so: one pass, where asking for many that are not there is one
+        each.
+        """
+        if self._json is not None:
+            names = (
+                name.removeprefix("variable_") for name in self._parsed() if name.startswith("variable_")
+            )
+            return frozenset(name for name in names if name.startswith(prefix))
+        beginnings = self._plain.split(f"\nvariable_{prefix}".encode())[1:]
+        return frozenset(prefix + rest.partition(b": ")[0].decode("utf-8", "replace") for rest in beginnings)
 
     @property
     def name(self) -> str:
@@ -100,7 +114,7 @@ class Event:
             if at < 0:
                 return None
             start = at + len(needle) + 1
-            if text[at - 1 : at] in (b"{", b",") and text[start - 1 : start] == b'"':
+            if text[at - 1] in _BEFORE_A_NAME and text[start - 1 : start] == b'"':
                 end = text.find(b'"', start)
                 raw = text[start:end]
                 if end >= 0 and b"\\" not in raw:

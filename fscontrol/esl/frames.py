@@ -13,6 +13,8 @@ decoding before splitting lets an encoded newline forge headers.
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import dataclass
 
 from fscontrol.errors import EslProtocolError
@@ -35,12 +37,14 @@ class Frame:
 
 def find_header(block: bytes, name: bytes) -> bytes | None:
     """The raw value of the first `name: value` line in a header block; names compare without regard to case."""
-    wanted = name.lower()
-    for line in block.split(b"\n"):
-        found, separator, value = line.partition(b":")
-        if separator and found.strip().lower() == wanted:
-            return value.strip()
-    return None
+    found = _line_of(name).search(block)
+    return found[1].strip() if found else None
+
+
+@functools.cache
+def _line_of(name: bytes) -> re.Pattern[bytes]:
+    """Its line, wherever in a block: two names a frame are looked up, so what is searched for is compiled once."""
+    return re.compile(rb"^[^\S\n]*" + re.escape(name) + rb"[^\S\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
 class FrameReader:
@@ -80,7 +84,8 @@ class FrameReader:
         assert block is not None  # noqa: S101  (for the type checker: _read_block set it)
         if self.pending < self._body_length:
             return None
-        body = bytes(self._buffer[self._start : self._start + self._body_length])
+        with memoryview(self._buffer) as view:  # a slice of the buffer itself would be copied twice
+            body = bytes(view[self._start : self._start + self._body_length])
         self._start += self._body_length
         self._scanned = self._start
         self._block = None

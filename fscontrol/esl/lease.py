@@ -37,9 +37,14 @@ _MARGIN = 1 / 6
 _RENEWALS = 3
 
 
-def holder_name() -> str:
-    """A name for this process that no other one has: machine, process and chance."""
-    return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+def holder_name(worker: str = "") -> str:
+    """A name for this process that no other one has: machine, process and chance, or what it is called as a worker."""
+    return f"{_machine()}-{os.getpid()}-{worker or secrets.token_hex(4)}"
+
+
+def worker_of(holder: str) -> str:
+    """What a holder is called as a worker; for others, what chance gave it."""
+    return holder.rpartition("-")[2]
 
 
 def lease_name(node: str) -> str:
@@ -52,13 +57,21 @@ def is_dead_neighbour(holder: str) -> bool:
     machine, _, rest = holder.rpartition("-")[0].rpartition("-")
     if machine != _machine() or not rest.isdigit() or int(rest) == os.getpid():
         return False
+    return not is_running(int(rest))
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine lives; one that ended and was not waited for does not."""
     try:
-        os.kill(int(rest), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return False
+    except OSError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True
 
 
 def _machine() -> str:
@@ -89,6 +102,8 @@ class NodeLease:
         self._holder = holder
         self._seconds = seconds
         self._clock = clock
+        self.seen_holder = ""
+        """Who had it when it was last looked at; empty before that, and when nobody had."""
         self._token: int | None = None
         self._until = 0.0
         self._is_on_node = False
@@ -136,6 +151,10 @@ class NodeLease:
         """Who holds it, as the store says. Raises `StoreError`."""
         return self._store.lease(self.name)
 
+    def look(self) -> None:
+        """Look now, and not when it is time: its holder may be gone."""
+        self._woken.set()
+
     def start(self) -> None:
         """Begin to keep it."""
         self._greenlet = spawn(f"lease {self.node}", self._run)
@@ -180,6 +199,7 @@ class NodeLease:
             )
             self._store.release_lease(self.name, lease.holder)
             lease = self._store.acquire_lease(self.name, self._holder, self._seconds)
+        self.seen_holder = lease.holder
         if lease.holder != self._holder:
             if self._token is not None:
                 self._lose(f"{lease.holder} has it")

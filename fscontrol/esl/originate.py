@@ -15,6 +15,7 @@ from typing import Literal
 
 from fscontrol.errors import UnsafeArgument
 from fscontrol.esl.commands import UUID, Command, api, bgapi, gateway_name, matching
+from fscontrol.model.worker import WORKER_VARIABLE
 
 CALL_SID = "fscontrol_call_sid"
 NUMBERS = "fscontrol_numbers"
@@ -22,6 +23,7 @@ _NUMBER = re.compile(r"[0-9*#]{0,16}\+?[0-9]{1,32}", re.ASCII)
 _CALLER_ID = re.compile(r"\+?[0-9]{1,32}", re.ASCII)
 _CALL_SID_TEXT = re.compile(r"[A-Za-z0-9_\-]{1,100}", re.ASCII)
 _ENCODED = re.compile(r"[A-Za-z0-9_.+%*\-]{0,400}", re.ASCII)
+_WORKER = re.compile(r"[a-z0-9.]{1,64}", re.ASCII)
 _CODEC = re.compile(r"[A-Za-z0-9.\-@]{1,32}", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9\-]{0,63}", re.ASCII)
 _SECURE_MEDIA = {"optional": "optional", "required": "mandatory"}
@@ -45,7 +47,8 @@ class Dial:
     """One INVITE. `progress_seconds`: how long until the first 18x; `ring_seconds`: until the answer. The first is kept
     by who waits: FreeSWITCH's `progress_timeout` ends a leg that rings, too (run).
 
-    `numbers`: called and calling number, percent-encoded, for a call whose record is stored masked.
+    `numbers`: called and calling number, percent-encoded, for a call whose record is stored masked. `worker`: who
+    places it.
     """
 
     uuid: str
@@ -62,6 +65,7 @@ class Dial:
     media_encryption: Literal["off", "optional", "required"] = "off"
     ignore_early_media: bool = True
     numbers: str = ""
+    worker: str = ""
 
 
 def originate(dial: Dial) -> Command:
@@ -97,6 +101,8 @@ def _variables(dial: Dial) -> Iterator[tuple[str, str]]:
         yield "dtmf_type", matching(_DTMF, dial.dtmf_mode, "way of DTMF")
     if dial.numbers:
         yield NUMBERS, matching(_ENCODED, dial.numbers, "pair of numbers")
+    if dial.worker:
+        yield WORKER_VARIABLE, matching(_WORKER, dial.worker, "worker")
     yield from _headers(dial.headers)
 
 

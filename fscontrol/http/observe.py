@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, Response, jsonify
 
 from fscontrol.calls.book import CallBook
@@ -13,11 +15,11 @@ from fscontrol.http.auth import principal, require_sight
 from fscontrol.http.operation import operation
 from fscontrol.model.call import CallRecord
 from fscontrol.store.base import Store
-from fscontrol.telemetry.metrics import CONTENT_TYPE, Metrics
+from fscontrol.telemetry.metrics import CONTENT_TYPE
 
 
-def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Blueprint:
-    """The blueprint."""
+def door(store: Store, book: CallBook, nodes: Nodes, figures: Callable[[], bytes]) -> Blueprint:
+    """The blueprint; `figures` is the text Prometheus reads."""
     routes = Blueprint("observe", __name__)
 
     @routes.get("/api/calls")
@@ -39,8 +41,8 @@ def door(store: Store, book: CallBook, nodes: Nodes, metrics: Metrics) -> Bluepr
 
     @routes.get("/metrics")
     @operation("Figures for Prometheus", everywhere=True, tag="operations", produces="text/plain")
-    def figures() -> Response:
-        return Response(metrics.exposition(), content_type=CONTENT_TYPE)
+    def metrics() -> Response:
+        return Response(figures(), content_type=CONTENT_TYPE)
 
     @routes.get("/healthz")
     @operation(

@@ -101,12 +101,23 @@ class _Server(WSGIServer):
 
 
 class HttpServer:
-    """Binds and serves; at most `MOST_CONNECTIONS` connections at once."""
+    """Binds, or takes a socket that listens, and serves; at most `MOST_CONNECTIONS` connections at once."""
 
-    def __init__(self, host: str, port: int, app: Flask, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        app: Flask,
+        idle_seconds: float = IDLE_SECONDS,
+        listener: socket.socket | None = None,
+    ) -> None:
         # pywsgi's own access log would repeat query strings; requests that matter are logged where they act.
-        self._server = _Server((host, port), app, log=None, error_log=log, spawn=Pool(MOST_CONNECTIONS))
+        self._server = _Server(
+            listener or (host, port), app, log=None, error_log=log, spawn=Pool(MOST_CONNECTIONS)
+        )
         self._server.idle_seconds = idle_seconds
+        if listener is not None:
+            self._server.max_accept = 1  # siblings accept as well: whoever is free takes the next
 
     @property
     def port(self) -> int:

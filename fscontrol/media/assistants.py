@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.limits import Places
+from fscontrol.calls.sharing import Sharing
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
@@ -44,21 +45,21 @@ class Assistants:
         """End the streams; the calls stay parked in FreeSWITCH."""
         self.relay.stop()
 
-    def follow(self, node: NodeClient, is_ours: Callable[[str], bool]) -> None:
+    def follow(self, node: NodeClient, serves: Callable[[str, Event], bool]) -> None:
         """Take the events of a node that concern them; `hung_up` is for its CHANNEL_HANGUP_COMPLETE.
 
-        Only while it is ours to steer does a call get its assistant from us.
+        Only a call that is ours to serve (`calls/sharing`) gets its assistant from us.
         """
 
         def while_ours(handler: Callable[[NodeClient, Event], None]) -> Callable[[Event], None]:
-            return lambda event: handler(node, event) if is_ours(node.name) else None
+            return lambda event: handler(node, event) if serves(node.name, event) else None
 
         node.on_event("CHANNEL_PARK", while_ours(self.drivers.parked))
         node.on_event("CHANNEL_UNPARK", self.relay.unparked)
         node.on_event("DTMF", self.relay.dtmf)
         node.on_event("CHANNEL_UNHOLD", while_ours(self._unheld))
         for module in self.modules:
-            module.follow(node, is_ours)
+            module.follow(node, serves)
 
     def leave(self, node: str) -> None:
         """Another control plane steers the node now, and takes its calls up."""
@@ -87,7 +88,7 @@ def make_media(
     nodes: Nodes,
     book: CallBook,
     limits: Places,
-    is_ours: Callable[[str], bool],
+    sharing: Sharing,
     sources: TrunkSources,
     lost: Lost,
     note: Note,
@@ -114,8 +115,8 @@ def make_media(
         return sources.media_for(str(record.organization_id), record.trunk_id or "", record.direction)
 
     by_name: dict[Driver, MediaDriver] = {Driver.RELAY: relay, Driver.SIP: sip, **modules}
-    unrecorded = UnrecordedCalls(book, limits, is_ours)
-    drivers = Drivers(by_name, nodes, book, said, defaults, lost, note, unrecorded.soon)
+    unrecorded = UnrecordedCalls(book, limits, sharing.is_ours)
+    drivers = Drivers(by_name, nodes, book, said, defaults, lost, note, unrecorded.soon, sharing.me)
     made = Assistants(drivers, relay, tuple(modules.values()), unrecorded)
     unrecorded.take_over = made.take_over
     return made

@@ -21,6 +21,7 @@ from fscontrol.media.choice import Choice, MediaDefaults, choose
 from fscontrol.media.driving import Lost, MediaDriver, Note
 from fscontrol.model.assistant_media import AssistantMedia, Driver, WhenLost
 from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord
+from fscontrol.model.worker import WORKER_VARIABLE
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ LOST = "assistant_lost"
 class Drivers:
     """`said` finds what an organisation says of its assistants; `lost` is told of calls that lose theirs.
 
-    `unrecorded` is told of parked calls of ours (node, channel, call_sid) that the book does not know yet.
+    `unrecorded` is told of parked calls of ours (node, channel, call_sid) that the book does not know yet. `worker`:
+    our name, where we have siblings.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class Drivers:
         lost: Lost,
         note: Note,
         unrecorded: Callable[[NodeClient, str, str], None] = lambda _node, _uuid, _call_sid: None,
+        worker: str = "",
     ) -> None:
         self._note = note
         self._unrecorded = unrecorded
+        self._worker = worker
         self._drivers = by_name
         self._nodes = nodes
         self._book = book
@@ -104,6 +108,8 @@ class Drivers:
             if record is None:
                 return
             channel = read_channel(node.request(call_commands.channel(record.uuid)))
+            if self._worker:
+                node.request(call_commands.set_channel_variable(record.uuid, WORKER_VARIABLE, self._worker))
             if channel.is_transferred or channel.driver or channel.application != "park":
                 return  # it talks to somebody else, its driver does not need us, or something is played to it
             if channel.is_held:

@@ -55,13 +55,13 @@ class ModuleAssistants:
         self._default = default
         self._when_lost: dict[str, WhenLost] = {}
 
-    def follow(self, node: NodeClient, is_ours: Callable[[str], bool]) -> None:
-        """Take the events of a node that are this module's, while it is ours to steer."""
+    def follow(self, node: NodeClient, serves: Callable[[str, Event], bool]) -> None:
+        """Take the events of a node that are this module's, and ours to act on."""
         events, module = _EVENTS[self._driver], self._driver.module
 
         def soon(act: Callable[[NodeClient, Event], None]) -> Callable[[Event], None]:
             def handler(event: Event) -> None:
-                if is_ours(node.name):
+                if serves(node.name, event):
                     spawn(f"{module} event", act, node, event)
 
             return handler

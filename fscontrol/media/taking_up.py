@@ -14,6 +14,7 @@ import gevent
 
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.channel_state import channel_uuids
+from fscontrol.calls.sharing import Sharing
 from fscontrol.errors import EslError, StoreError
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
@@ -27,20 +28,21 @@ AGAIN_SECONDS = 1.0
 
 
 class TakingUp:
-    """`is_ours` says of a node's name whether this control plane steers it;
-    `take_up` finds answered outbound calls.
+    """`sharing` says which nodes we steer, and which calls living siblings look after; `take_up` finds answered
+    outbound calls.
     """
 
     def __init__(
         self,
         book: CallBook,
         media: Assistants,
-        is_ours: Callable[[str], bool],
+        sharing: Sharing,
         take_up: Callable[[NodeClient], None] = lambda _node: None,
     ) -> None:
         self._book = book
         self._media = media
-        self._is_ours = is_ours
+        self._sharing = sharing
+        self._is_ours = sharing.is_ours
         self._take_up = take_up
 
     def soon(self, node: NodeClient) -> None:
@@ -56,6 +58,7 @@ class TakingUp:
     def _compared(self, node: NodeClient) -> bool:
         asked_at = time.time()
         try:
+            theirs = self._sharing.theirs()  # first: what ends while we ask, they write
             listed = node.request(commands.show_channels())
             self._book.compare_with_channels(
                 node.name,
@@ -63,9 +66,10 @@ class TakingUp:
                 asked_at,
                 lambda uuid: node.request(commands.channel_exists(uuid)).strip() == "true",
                 node.lost_at,
+                theirs,
             )
             self._take_up(node)
-            known = {record.uuid for record in self._book.active}
+            known = {record.uuid for record in self._book.active} | set(theirs.values())
             for uuid in channel_uuids(listed) - known:
                 self._media.unrecorded.look_at(node, uuid)
             for record in self._book.active:

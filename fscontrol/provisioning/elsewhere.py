@@ -21,12 +21,21 @@ LOOK_SECONDS = 1.0
 
 
 class Elsewhere:
-    """`me` is this control plane's name; `changed` is called with the key of an organisation another one took."""
+    """`me` is this control plane's name; `changed` is called with the key of an organisation another one took;
+    `noted` when there is something to look at for those who are near enough to be told at once.
+    """
 
-    def __init__(self, store: Store, me: str, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        me: str,
+        changed: Callable[[str], None],
+        noted: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._me = me
         self._changed = changed
+        self._noted = noted
         self._cursor = ""
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
@@ -44,6 +53,7 @@ class Elsewhere:
         """Note that we took an organisation."""
         try:
             self._store.note_change(key, self._me)
+            self._noted()
         except StoreError as error:
             log.warning("the others are not told", extra={"organization": key, "reason": str(error)})
 

@@ -76,7 +76,7 @@ class Serving:
         assert self.process.poll() is None, self.log.read_text()
         try:
             return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # a supervisor binds before anybody serves
             return False
 
     def ask(self, method: str, path: str, body: object = None, **query: str) -> tuple[int, dict[str, Any]]:

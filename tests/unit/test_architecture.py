@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fscontrol"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"app", "doors", "following", "alarming", "measuring"},
+    {"app", "doors", "following", "alarming", "measuring", "workers"},
     {"http", "web"},
     {"provisioning", "calls", "sofia", "media"},
     {"esl", "store", "backend"},
@@ -199,7 +199,7 @@ def test_pure_modules_exist(module: str) -> None:
         ("greenswitch", {"esl"}),
         ("redis", {"store"}),
         ("sqlite3", {"store"}),
-        ("flask", {"http", "web", "doors"}),
+        ("flask", {"http", "web", "doors", "workers"}),
         ("cryptography", {"store"}),
         ("dns", {"calls"}),
         ("jwt", {"http"}),

@@ -74,3 +74,23 @@ def test_calls_that_have_no_channel_yet_are_not_asked_for(tmp_path: Path) -> Non
     assert book.get("dead").reason == "ended_unseen"
     assert {one.call_sid for one in book.active} == {"first", "later"}
     store.close()
+
+
+def test_a_comparison_leaves_a_living_siblings_calls_to_it(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "f.db", Vault(["A" * 43 + "="]), 100)
+    limits = Limits(time.monotonic)
+    sibling = CallBook(store, limits, None, time.time)
+    for name in ("there", "gone"):
+        sibling.put(record(name))
+    book = CallBook(store, Limits(time.monotonic), None, time.time)
+    rows = [{"uuid": "uuid-there"}]
+    theirs = sibling.channels
+    assert theirs == {"there": "uuid-there", "gone": "uuid-gone"}
+    book.compare_with_channels(
+        "fs1", json.dumps({"rows": rows}), time.time(), lambda _uuid: False, theirs=theirs
+    )
+    assert book.active == []
+    assert not book.get("gone").status.is_final
+    book.compare_with_channels("fs1", json.dumps({"rows": rows}), time.time(), lambda _uuid: False)
+    assert book.get("gone").reason == "ended_unseen", "nobody's"
+    store.close()

@@ -33,7 +33,9 @@ class Plane:
         announcer = Announcer(messages.incoming, messages.status, lambda: None)
         self.book = CallBook(self.store, self.limits, announcer, time.time)
         self.holds = holds
-        self.ends = EndsOfCalls(self.book, self.store, self.limits, lambda _node: self.holds, patience)
+        self.ends = EndsOfCalls(
+            self.book, self.store, self.limits, lambda _node, _event: self.holds, patience
+        )
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_the_holder_writes_the_end_and_both_give_the_place_back(planes: tuple[Pl
 
 def test_an_end_that_no_holder_writes_is_written(planes: tuple[Plane, Plane], tmp_path: Path) -> None:
     decider, _ = planes
-    decider.ends = EndsOfCalls(decider.book, decider.store, decider.limits, lambda _node: False, 0.0)
+    decider.ends = EndsOfCalls(decider.book, decider.store, decider.limits, lambda _node, _event: False, 0.0)
     begin(decider)
     decider.ends.hung_up("fs1", hangup(), None)
     eventually(lambda: not decider.book.active)

@@ -263,3 +263,19 @@ def test_no_bytes_make_a_look_up_raise(raw: bytes, name: str) -> None:
         assert isinstance(event.text, str)
         assert isinstance(event.name, str)
         assert isinstance(dict(event.items()), dict)
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_the_names_of_variables_that_begin_so(form: str) -> None:
+    members = {
+        "variable_sip_i_to": "x",
+        "sip_from": "no variable",
+        "variable_sip_h_X-A": "ARRAY::a|:b",
+        "variable_other": "y",
+    }
+    if form == "json":
+        event = Event(json_text=json.dumps(members).encode())
+    else:
+        event = Event(plain="\n".join(f"{name}: {value}" for name, value in members.items()).encode())
+    assert event.variables("sip_") == {"sip_i_to", "sip_h_X-A"}
+    assert event.variables("nobody_") == frozenset()

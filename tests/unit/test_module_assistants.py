@@ -80,7 +80,7 @@ class Desk:
         self.lost: list[tuple[str, str, str, WhenLost]] = []
         book = cast(CallBook, Book(record))
         self.module = ModuleAssistants(driver, book, self._lost, WhenLost())
-        self.module.follow(cast(NodeClient, self.node), lambda _node: True)
+        self.module.follow(cast(NodeClient, self.node), lambda _node, _event: True)
         self.driver = driver
 
     def _lost(self, record: CallRecord, reason: str, detail: str, when_lost: WhenLost) -> None:

@@ -1,0 +1,178 @@
+"""Decisions of calls without a FreeSWITCH: a load plays its side of the call socket, for us and for a bare server.
+
+Both hold the same conversation: `connect`, `multiset`, `ring_ready`, `answer`, `transfer`. The bare gevent server sends
+these words and reads what comes; it parses nothing, decides nothing and keeps nothing. Ours finds the trunk and the
+route, takes the place, and writes the call's record into SQLite when it rings and when it is answered.
+
+A decision's cost is processor time of the subject, so other work on the machine counts little; latency is the wall's,
+at a fixed rate of calls.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import gevent
+from gevent import socket
+from gevent.pool import Pool
+from gevent.server import StreamServer
+
+from benchmarks.results import spread
+from benchmarks.sync_subject import Subject
+
+TITLE = "Calls decided for a second of a core, and how long each takes, beside a bare gevent server that decides none."
+ROUNDS = 3
+CALLS, RATE = 420, 60.0
+TARGET = 0.5
+_CONNECT = Path(__file__).resolve().parents[1] / "tests/data/captures/invites/ruri-e164.connect"
+NUMBER = "+15551230001"
+_EXECUTED = b"Content-Type: command/reply\nReply-Text: +OK\n\n"
+_WORDS = (
+    b"connect\n\n",
+    *(
+        b"sendmsg\ncall-command: execute\nexecute-app-name: " + app + b"\nexecute-app-arg: " + argument + b"\n\n"
+        for app, argument in (
+            (b"multiset", b"^^;fscontrol_call_sid=sip-20261121-5419827180305941a391e438240;rtp_secure_media=forbidden"),
+            (b"ring_ready", b""), (b"answer", b""), (b"transfer", b"park XML fscontrol"),
+        )
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Calls for a second of processor time; milliseconds from connecting to the hand-over."""
+
+    calls: float
+    p50: float
+    p99: float
+
+
+def run() -> list[str]:
+    """The section's lines."""
+    bare: list[Round] = []
+    ours: list[Round] = []
+    for _ in range(ROUNDS):
+        with _bare() as (port, cpu):
+            bare.append(_measure(port, cpu))
+        with _control_plane() as (port, cpu):
+            ours.append(_measure(port, cpu))
+    ratios = [mine.calls / theirs.calls for mine, theirs in zip(ours, bare, strict=True)]
+    ratio = statistics.median(ratios)
+    return [
+        "| | calls for a second of a core | p50, ms | p99, ms |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {spread([r.calls for r in found])} | {spread([r.p50 for r in found], 1)}"
+            f" | {spread([r.p99 for r in found], 1)} |"
+            for name, found in (("bare gevent server", bare), ("fscontrol, SQLite", ours))
+        ),
+        f"| ours beside it | {spread(ratios, 2)} | | |",
+        "",
+        f"Target: {TARGET} of the bare server's: {'met' if ratio >= TARGET else 'missed'} ({ratio:.2f}).",
+        "",
+        "What stands in the way, by py-spy: the five exchanges cost us what they cost the bare server; beside them are",
+        "two durable writes of the record, each handed to the store's thread and back, the route, the record itself.",
+        "Tried: a call's headers are looked for in one pass and kept, which took a third off its route.",
+    ]
+
+
+def _measure(port: int, cpu: Callable[[], float]) -> Round:
+    call = _CONNECT.read_bytes()
+    for _ in range(20):
+        _place(port, call, [])
+    took: list[float] = []
+    pool, began, cpu_before = Pool(200), time.monotonic(), cpu()
+    for number in range(CALLS):
+        gevent.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        pool.spawn(_place, port, call, took)
+    pool.join(timeout=30)
+    spent = cpu() - cpu_before
+    if len(took) < CALLS:
+        raise RuntimeError(f"{CALLS - len(took)} of {CALLS} calls were not decided")
+    took.sort()
+    return Round(CALLS / spent, 1000 * took[len(took) // 2], 1000 * took[int(len(took) * 0.99)])
+
+
+def _place(port: int, call: bytes, took: list[float]) -> None:
+    """FreeSWITCH's side of one call, as cheap as can be; a call that is not handed over is not counted."""
+    began, uuid = time.perf_counter(), os.urandom(16).hex()
+    uuid = f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        pending = b""
+        while True:
+            data = connection.recv(4096)
+            if not data:
+                return
+            *commands, pending = (pending + data).split(b"\n\n")
+            for command in commands:
+                if command == b"connect":
+                    connection.sendall(_named(call, uuid.encode()))
+                    continue
+                connection.sendall(_EXECUTED)
+                if b"name: transfer" in command:
+                    took.append(time.perf_counter() - began)
+
+
+def _named(call: bytes, uuid: bytes) -> bytes:
+    """The captured call with a uuid of its own."""
+    at = call.index(b"\nUnique-ID: ") + len(b"\nUnique-ID: ")
+    return call.replace(call[at : call.index(b"\n", at)], uuid)
+
+
+@contextmanager
+def _control_plane() -> Iterator[tuple[int, Callable[[], float]]]:
+    core = max(os.sched_getaffinity(0))
+    with (
+        tempfile.TemporaryDirectory(prefix="fscontrol-bench-") as work,
+        Subject(None, "files", Path(work), core=core) as subject,
+    ):
+        address = _source(_CONNECT.read_bytes())
+        trunk = {"id": "pbx", "name": "pbx", "gateway": f"{address}:5099", "register": False}
+        subject.push(1, [trunk], [{"id": 1, "phone_number": NUMBER, "assistant_id": 1}])
+        yield subject.settings.call_socket.port, subject.cpu
+
+
+def _source(call: bytes) -> str:
+    at = call.index(b"\nvariable_sip_network_ip: ") + len(b"\nvariable_sip_network_ip: ")
+    return call[at : call.index(b"\n", at)].decode()
+
+
+@contextmanager
+def _bare() -> Iterator[tuple[int, Callable[[], float]]]:
+    port, process = multiprocessing.get_context("spawn").Value("i", 0), None
+    process = multiprocessing.get_context("spawn").Process(target=_serve_bare, args=(port,), daemon=True)
+    process.start()
+    try:
+        until = time.monotonic() + 20
+        while not port.value:
+            if time.monotonic() > until:
+                raise TimeoutError("the bare server does not start")
+            time.sleep(0.05)
+        os.sched_setaffinity(process.pid or 0, {max(os.sched_getaffinity(0))})
+        yield port.value, lambda: time.clock_gettime(~(process.pid or 0) << 3 | 2)
+    finally:
+        process.terminate()
+        process.join(10)
+
+
+def _serve_bare(port: object) -> None:
+    def talk(sock: socket.socket, _peer: object) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for word in _WORDS:
+            sock.sendall(word)
+            while not sock.recv(65_536).endswith(b"\n\n"):
+                pass
+
+    server = StreamServer(("127.0.0.1", 0), talk)
+    server.start()
+    port.value = server.server_port  # type: ignore[attr-defined]  # multiprocessing's Value
+    gevent.wait()
