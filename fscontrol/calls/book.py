@@ -21,6 +21,7 @@ from fscontrol.calls.endings import epoch_seconds, status_of_ending
 from fscontrol.calls.limits import Places
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
+from fscontrol.calls.routing import Reason
 from fscontrol.errors import NotFound, StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, MediaFigures
@@ -37,7 +38,7 @@ _RETRY_SECONDS = 1.0
 
 class CallBook:
     """Records in progress by call_sid. `announcer` None: nobody to tell. `ended` hears once of each end that is
-    written here, `changed` of each status that is told. `is_placed`: somebody is placing the call, and knows best.
+    written here, `changed` of each status that is told, and of ends. `is_placed`: who places the call knows best.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class CallBook:
             self._limits.release(record.call_sid)
             if record.call_sid not in self._ended:
                 self._tell_ended(record)
+                if record.reason != Reason.UNKNOWN_SOURCE:  # strangers' would drown what is watched for
+                    tell |= Tell.STATUS
             self._ended[record.call_sid] = record
             if len(self._ended) > _MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
