@@ -14,14 +14,13 @@ from collections.abc import Callable, Container
 import gevent
 from gevent.event import Event as Signal
 
-from fscontrol.calls.announcing import Announcer, Tell
+from fscontrol.calls.announcing import Announcer, Tell, tell_of_end
 from fscontrol.calls.caller_rtp import hangup_facts
 from fscontrol.calls.channel_state import channel_uuids
 from fscontrol.calls.endings import epoch_seconds, status_of_ending
 from fscontrol.calls.limits import Places
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
-from fscontrol.calls.routing import Reason
 from fscontrol.errors import NotFound, StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, MediaFigures
@@ -100,8 +99,7 @@ class CallBook:
             self._limits.release(record.call_sid)
             if record.call_sid not in self._ended:
                 self._tell_ended(record)
-                if record.reason != Reason.UNKNOWN_SOURCE:  # strangers' would drown what is watched for
-                    tell |= Tell.STATUS
+                tell |= tell_of_end(record)
             self._ended[record.call_sid] = record
             if len(self._ended) > _MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
