@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 
+from fscontrol.calls.routing import Reason
 from fscontrol.model.call import CallRecord
 from fscontrol.model.message import OutboxMessage
 
@@ -16,6 +17,11 @@ class Tell(Flag):
     NOTHING = 0
     INCOMING = auto()
     STATUS = auto()
+
+
+def tell_of_end(record: CallRecord) -> Tell:
+    """What those who watch hear of an end that nobody else is told of; strangers' would drown what they watch for."""
+    return Tell.NOTHING if record.reason == Reason.UNKNOWN_SOURCE else Tell.STATUS
 
 
 Maker = Callable[[CallRecord, float], OutboxMessage]

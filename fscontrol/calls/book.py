@@ -14,7 +14,7 @@ from collections.abc import Callable, Container
 import gevent
 from gevent.event import Event as Signal
 
-from fscontrol.calls.announcing import Announcer, Tell
+from fscontrol.calls.announcing import Announcer, Tell, tell_of_end
 from fscontrol.calls.caller_rtp import hangup_facts
 from fscontrol.calls.channel_state import channel_uuids
 from fscontrol.calls.endings import epoch_seconds, status_of_ending
@@ -37,7 +37,7 @@ _RETRY_SECONDS = 1.0
 
 class CallBook:
     """Records in progress by call_sid. `announcer` None: nobody to tell. `ended` hears once of each end that is
-    written here, `changed` of each status that is told. `is_placed`: somebody is placing the call, and knows best.
+    written here, `changed` of each status that is told, and of ends. `is_placed`: who places the call knows best.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class CallBook:
             self._limits.release(record.call_sid)
             if record.call_sid not in self._ended:
                 self._tell_ended(record)
+                tell |= tell_of_end(record)
             self._ended[record.call_sid] = record
             if len(self._ended) > _MOST_ENDED:
                 del self._ended[next(iter(self._ended))]

@@ -21,6 +21,8 @@ from fscontrol.model.audit import Author
 
 ORGANIZATION_HEADER = "X-Organization-Id"
 """Which organisation a principal of all of them speaks for, on doors whose paths do not say."""
+LONGEST_FORM = 800_000
+"""Bytes of a page's form: the longest INVITE with each of its characters percent-encoded."""
 _RECOGNISE = "fscontrol_recognise"
 _SESSIONS = "fscontrol_sessions"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -79,6 +81,8 @@ def require_principals(app: Flask, recognise: Recognise, sessions: Sessions | No
     @app.before_request
     def _check() -> None:
         wanted = operation_of(app, request.endpoint)
+        if wanted is not None and wanted.is_page:
+            request.max_content_length = LONGEST_FORM  # before a form is looked into, anybody's
         if wanted is not None and wanted.is_open:
             return
         known = g.principal = _by_session(wanted) or principal_of(presented_key())

@@ -176,12 +176,7 @@ def door(store: Store, book: CallBook, control: CallControl, transfer: CallTrans
         )
         def view(call_sid: str) -> Response:
             asked = _read(kind)
-            owner = book.get(call_sid).organization_key
-            require_sight(owner, f"call {call_sid!r}")
-            outcome = run(call_sid, asked)
-            if not outcome.already:
-                note(store, name, f"call {call_sid}", owner)
-            return _answer(call_sid, outcome)
+            return _answer(call_sid, act_on(store, book, call_sid, name, lambda sid: run(sid, asked)))
 
         routes.add_url_rule(f"/api/calls/<call_sid>/{name}", name, view, methods=["POST"])
 
@@ -219,6 +214,16 @@ def door(store: Store, book: CallBook, control: CallControl, transfer: CallTrans
         return jsonify({"success": True, "message": outcome.message})
 
     return routes
+
+
+def act_on(store: Store, book: CallBook, call_sid: str, name: str, run: Callable[[str], Outcome]) -> Outcome:
+    """Do something to a call that who asks may see, and note it unless it was done already; `name` is the action."""
+    owner = book.get(call_sid).organization_key
+    require_sight(owner, f"call {call_sid!r}")
+    outcome = run(call_sid)
+    if not outcome.already:
+        note(store, name, f"call {call_sid}", owner)
+    return outcome
 
 
 def _transfer(transfer: CallTransfer, call_sid: str, asked: Transfer) -> Outcome:

@@ -50,6 +50,12 @@ def _asked() -> tuple[str, str]:
             raise MalformedBody("the body must be a JSON object, or the INVITE itself as text/plain")
         given = parsed
     invite, source_ip = given.get("invite"), given.get("source_ip") or ""
+    require_asked(invite, source_ip)
+    return str(invite), str(source_ip)
+
+
+def require_asked(invite: object, source_ip: object) -> None:
+    """Raise `InvalidDocument` unless there is an INVITE and an address, which may be empty."""
     problems = []
     if not isinstance(invite, str) or not invite.strip():
         problems.append(Problem("invite", "the INVITE as text is required"))
@@ -57,7 +63,6 @@ def _asked() -> tuple[str, str]:
         problems.append(Problem("source_ip", "must be an IP address"))
     if problems:
         raise InvalidDocument(problems)
-    return str(invite), str(source_ip)
 
 
 def _is_address(text: str) -> bool:

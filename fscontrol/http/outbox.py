@@ -39,7 +39,7 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
     def show() -> Response:
         skip, limit = body.page()
         letters, total = store.dead_letters(skip, limit)
-        items = [_letter(letter, mask) for letter in letters]
+        items = [letter_view(letter, mask) for letter in letters]
         page = {"items": items, "total": total, "skip": skip, "limit": limit}
         return jsonify({**store.outbox_depth().model_dump(), "dead_letters": page})
 
@@ -53,12 +53,23 @@ def door(store: Store, wake: Callable[[], None], *, mask: bool) -> Blueprint:
         answers={200: Resent},
     )
     def resend() -> Response:
-        resent = store.resend_dead_letters(_wanted(body.json_body()))
-        wake()
-        note(store, "resent", f"{resent} dead letter(s)")
+        resent = send_again(store, wake, _wanted(body.json_body()))
         return jsonify({"success": True, "resent": resent})
 
     return routes
+
+
+def send_again(store: Store, wake: Callable[[], None], keys: list[str] | None) -> int:
+    """Queue dead letters again, those of these keys or (None) all, and note it; returns how many."""
+    resent = store.resend_dead_letters(keys)
+    wake()
+    note(store, "resent", f"{resent} dead letter(s)")
+    return resent
+
+
+def keys_of(call_sids: list[str]) -> list[str]:
+    """The keys of the messages about these calls, to whomever."""
+    return [each for call_sid in call_sids for each in (call_sid, webhook_key(call_sid))]
 
 
 def _wanted(document: Any) -> list[str] | None:
@@ -75,10 +86,11 @@ def _wanted(document: Any) -> list[str] | None:
     ]
     if problems:
         raise InvalidDocument(problems)
-    return [each for key in keys for each in (key, webhook_key(key))] if "keys" in document else None
+    return keys_of(keys) if "keys" in document else None
 
 
-def _letter(letter: OutboxMessage, mask: bool) -> dict[str, Any]:
+def letter_view(letter: OutboxMessage, mask: bool) -> dict[str, Any]:
+    """A dead letter as it may be shown; `mask` hides telephone numbers in its body."""
     shown = letter.model_dump(mode="json")
     if mask:
         shown["body"] = json.dumps(_masked(json.loads(letter.body)))

@@ -65,6 +65,14 @@ class OutboxMessage(FrozenModel):
         return call_sid_of(self.key)
 
 
+class Waiting(FrozenModel):
+    """What waits for one destination: how many messages, and when the oldest was made."""
+
+    destination: str
+    messages: int
+    oldest_created_at: float
+
+
 def is_for_webhook(key: str) -> bool:
     """Whether messages of this key go to a webhook."""
     return key.endswith(_OF_WEBHOOKS)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from fscontrol.model.audit import AuditEntry
 from fscontrol.model.call import CallRecord
 from fscontrol.model.gateway import GatewayKey
-from fscontrol.model.message import BACKEND, OutboxMessage
+from fscontrol.model.message import BACKEND, OutboxMessage, Waiting
 from fscontrol.model.organization import Organization, PhoneNumber
 from fscontrol.store.alarms import AlarmStore
 from fscontrol.store.batches import BatchStore
@@ -226,6 +226,9 @@ class Store(KeyStore, PlacementStore, TrunkStateStore, AlarmStore, BatchStore, P
 
     def outbox_depth(self) -> OutboxDepth:
         """How much waits, since when, and how much is dead."""
+
+    def outbox_waiting(self, most: int) -> list[Waiting]:
+        """What waits, by destination, the oldest first; at most so many destinations."""
 
     def put_audit(self, entry: AuditEntry) -> None:
         """Add an entry to the audit trail; the oldest go, by number and by age."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from fscontrol.model.message import BACKEND, OutboxMessage
+from fscontrol.model.message import BACKEND, OutboxMessage, Waiting
 from fscontrol.store.base import OutboxDepth, due_at, failed_once_more, given_another_chance
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,23 @@ for i = 2, #ARGV, 6 do
 end
 return resent
 """
+# Returns of each destination its name, how many messages wait and when the oldest of them was made.
+_WAITING = f"""{ADDING}
+local found = {{}}
+local function look(destination)
+    local count, oldest = 0, nil
+    for _, key in ipairs(redis.call('ZRANGE', turns(destination), 0, -1)) do
+        count = count + redis.call('HLEN', of(key))
+        local first = head(key)
+        local at = first and redis.call('ZSCORE', waiting, key .. '\\31' .. first)
+        if at and (oldest == nil or tonumber(at) < tonumber(oldest)) then oldest = at end
+    end
+    if oldest then found[#found + 1] = {{destination, count, oldest}} end
+end
+look('')
+for _, destination in ipairs(redis.call('SMEMBERS', prefix .. ':destinations')) do look(destination) end
+return found
+"""
 
 
 class RedisOutbox(ABC):
@@ -233,6 +250,14 @@ class RedisOutbox(ABC):
         return OutboxDepth(
             waiting=waiting, oldest_created_at=created_at, dead=dead, dropped=int(dropped or 0)
         )
+
+    def outbox_waiting(self, most: int) -> list[Waiting]:
+        """See `Store`."""
+        found = [
+            Waiting(destination=str(name), messages=int(count), oldest_created_at=float(oldest))
+            for name, count, oldest in self._run(_WAITING)
+        ]
+        return sorted(found, key=lambda one: (one.oldest_created_at, one.destination))[:most]
 
     def _dead_names(self, first: int, last: int) -> list[str]:
         names = self._do(lambda: list(self._redis.zrevrange(self._key("outbox", "dead"), first, last)))

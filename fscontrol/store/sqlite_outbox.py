@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
-from fscontrol.model.message import BACKEND, OutboxMessage, is_for_webhook
+from fscontrol.model.message import BACKEND, OutboxMessage, Waiting, is_for_webhook
 from fscontrol.store.base import OutboxDepth, due_at, failed_once_more, given_another_chance
 
 log = logging.getLogger(__name__)
@@ -194,6 +194,18 @@ class SqliteOutbox(ABC):
         return OutboxDepth(
             waiting=int(row[0]), oldest_created_at=oldest, dead=int(row[2]), dropped=int(row[3] or 0)
         )
+
+    def outbox_waiting(self, most: int) -> list[Waiting]:
+        """See `Store`."""
+        rows = self._read(
+            "SELECT destination, count(*), min(created_at) FROM outbox JOIN outbox_turns USING (key)"
+            " WHERE death IS NULL GROUP BY destination ORDER BY 3, 1 LIMIT ?",
+            most,
+        )
+        return [
+            Waiting(destination=name, messages=int(count), oldest_created_at=float(oldest))
+            for name, count, oldest in rows
+        ]
 
 
 def add_messages(db: sqlite3.Connection, messages: Iterable[OutboxMessage]) -> None:

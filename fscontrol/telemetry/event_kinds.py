@@ -26,7 +26,7 @@ class Told(BaseModel):
 
 
 class CallChanged(Told):
-    """A call has another status: it rings, is answered, is over."""
+    """A call has another status: it rings, is answered, is over, was refused (unless by `unknown_source`)."""
 
     call_sid: str = Field(
         description="Its name here and at the backend; `GET /api/calls/{call_sid}` has the rest."

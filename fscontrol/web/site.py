@@ -16,7 +16,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fscontrol.web import words
+from fscontrol.model.access import Role
+from fscontrol.web import harmless, words
 from fscontrol.web.condition import Condition
 
 _HERE = Path(__file__).parent
@@ -36,12 +37,17 @@ class Place:
     path: str
     name: str
     everywhere: bool = False
+    needs: Role = Role.VIEWER
 
 
 NAVIGATION = (
     Place("/", "Overview"),
     Place("/gateways", "Gateways"),
+    Place("/calls", "Calls"),
     Place("/nodes", "Nodes", everywhere=True),
+    Place("/explain", "Explain", everywhere=True),
+    Place("/outbox", "Outbox", everywhere=True),
+    Place("/audit", "Audit", needs=Role.ADMIN),
 )
 
 
@@ -81,11 +87,13 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=harmless.shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["asset"] = address_of
     environment.globals["conditions"] = tuple(Condition)
     environment.filters["age"] = words.age
+    environment.filters["kept"] = harmless.kept
     environment.filters["moment"] = words.moment
     return environment

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord
-from fscontrol.model.message import OutboxMessage, webhook_key
+from fscontrol.model.message import BACKEND, OutboxMessage, Waiting, webhook_key, webhook_of
 from fscontrol.store.base import OutboxDepth, Store
 from fscontrol.store.secrets import Vault
 from fscontrol.store.sqlite import SqliteStore
@@ -85,6 +85,23 @@ def test_the_first_of_each_key_and_the_oldest_first(store: Store) -> None:
         message("c", 1, NOW - 2),
     )
     assert claimed(store) == [("c", 1), ("b", 1), ("a", 10)]
+
+
+def test_what_waits_by_destination(store: Store) -> None:
+    hook = webhook_of("7")
+    key = webhook_key("a")
+    queue(store, message("a", 1, NOW - 3), message("a", 2, NOW), message("b", 1, NOW - 1))
+    assert store.outbox_waiting(10) == [Waiting(destination=BACKEND, messages=3, oldest_created_at=NOW - 3)]
+    of_hook = [message(key, n, NOW - 9 + n).model_copy(update={"destination": hook}) for n in (1, 2)]
+    queue(store, *of_hook)
+    assert store.outbox_waiting(10) == [
+        Waiting(destination=hook, messages=2, oldest_created_at=NOW - 8),
+        Waiting(destination=BACKEND, messages=3, oldest_created_at=NOW - 3),
+    ]
+    assert [one.destination for one in store.outbox_waiting(1)] == [hook]
+    for one in of_hook:
+        store.message_dead(one, "HTTP 404")
+    assert [one.destination for one in store.outbox_waiting(10)] == [BACKEND]
 
 
 def test_sequences_are_numbers(store: Store) -> None:

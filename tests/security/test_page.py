@@ -59,7 +59,10 @@ def cookie_of(client: FlaskClient, name: str = COOKIE) -> str:
     return found.value if found else ""
 
 
-PAGES = ("/", "/gateways", "/nodes", "/nodes/fs1/drain", "/login", "/gateways/fs1/none")
+PAGES = (
+    "/", "/gateways", "/nodes", "/nodes/fs1/drain", "/login", "/gateways/fs1/none",
+    "/calls", "/calls/none", "/explain", "/outbox", "/outbox/resend", "/outbox/x/resend", "/audit",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PAGES)

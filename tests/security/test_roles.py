@@ -61,6 +61,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/sync-organization"): OURS,
     ("POST", "/api/keys"): {"name": "new", "role": "viewer", "organization_id": 7},
     ("POST", "/api/explain"): {"invite": INVITE, "source_ip": "192.0.2.1"},
+    ("POST", "/explain"): {"invite": INVITE, "source_ip": "192.0.2.1"},
     ("PUT", "/api/organizations/<key>/webhook"): {"url": f"https://{CANARY}.example.com/other"},
     ("POST", "/api/calls/<call_sid>/play"): {"file": "a.wav"},
     ("POST", "/api/calls/<call_sid>/dtmf"): {"digits": "1"},
@@ -81,6 +82,8 @@ BODIES: dict[tuple[str, str], Any] = {
         "trunk_auth_username": "u", "trunk_auth_password": "p", "trunk_type": "twilio",
     },
 }  # fmt: skip
+# Routes that take a form.
+FORMS = {"/explain"}
 # Open routes whose credential is in the body, as `admin_token`; an admin's.
 CREDENTIAL_IN_BODY = "/rpc/"
 # Bodies that name no organisation: whose it is stands in the header, or is who asks.
@@ -191,7 +194,8 @@ class House:
         if rule.endswith("/AddTrunk"):
             body["trunk_id"] = f"new{next(self.numbers)}"
         given = None if method in ("GET", "DELETE") else body
-        return self.client.open(path_of(rule, names), method=method, json=given, headers=headers)
+        sent: dict[str, Any] = {"data" if rule in FORMS else "json": given}
+        return self.client.open(path_of(rule, names), method=method, headers=headers, **sent)
 
     def of_ours(self) -> tuple[object, ...]:
         """Everything that belongs to organisation 7."""
