@@ -211,8 +211,7 @@ class CallBook:
 
         `asked_at` (seconds since the epoch) is when the question was sent: calls that began later are not in it. The
         list comes from FreeSWITCH's database, which runs behind its channels by a moment, so a call that is missing
-        in it is asked for by its own name, with `exists`. `lost_at`: when the node was last heard.
-        `theirs`: calls that living siblings look after.
+        in it is asked for by name, with `exists`. `lost_at`: when the node was last heard; `theirs`: siblings' calls.
         """
         alive = channel_uuids(answer)
         known = {record.call_sid: record for record in self._store.unfinished_calls(node)}
