@@ -274,8 +274,7 @@ class CallBook:
 
     def _wait(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
         if len(self._waiting) >= _MOST_WAITING:
-            extra = {"call_sid": record.call_sid}
-            log.error("a call record is lost: too many wait for the store", extra=extra)
+            log.error("a call record is lost: too many wait", extra={"call_sid": record.call_sid})
             return
         self._waiting.append((record, messages))
         self._failed.set()
