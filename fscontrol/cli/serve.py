@@ -23,7 +23,9 @@ GARBAGE_THRESHOLD = 25_000
 """Objects made, less those freed, before the youngest are looked at; Python's own is 700."""
 
 
-@click.command(epilog=examples("fscontrol serve", "fscontrol serve --simulate", "fscontrol serve --workers 2"))
+@click.command(
+    epilog=examples("fscontrol serve", "fscontrol serve --simulate", "fscontrol serve --workers 2")
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),

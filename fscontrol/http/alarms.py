@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
 
@@ -50,8 +52,13 @@ def door(store: Store) -> Blueprint:
     )
     def list_alarms() -> Response:
         skip, limit = body.page(default=1000)
-        found = [shown(alarm) for alarm in store.alarms() if sees(alarm.organization)]
+        found = alarm_views(store)
         items = found[skip : skip + limit]
         return jsonify({"items": items, "total": len(found), "skip": skip, "limit": limit})
 
     return routes
+
+
+def alarm_views(store: Store) -> list[dict[str, Any]]:
+    """The alarms that who asks may see, oldest first. Raises `StoreError`."""
+    return [shown(alarm) for alarm in store.alarms() if sees(alarm.organization)]

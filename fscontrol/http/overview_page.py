@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from fscontrol.calls.book import CallBook
 from fscontrol.http import page_answers
+from fscontrol.http.alarms import alarm_views
 from fscontrol.http.auth import principal, sees
 from fscontrol.http.gateways import GatewayDesk
 from fscontrol.http.nodes import NodeDesk
@@ -27,7 +28,8 @@ def door(board: GatewayDesk, book: CallBook, desk: NodeDesk) -> Blueprint:
         rows = [row_of(view) for view in board.views()]
         return page_answers.page(
             "overview.html",
-            events=("gateway", "node", "call"),
+            events=("gateway", "node", "call", "alarm"),
+            alarms=alarm_views(board.store),
             found=summary(rows),
             calls=sum(sees(record.organization_key) for record in book.active),
             nodes=desk.views() if is_everywhere else None,

@@ -76,6 +76,8 @@ class Story:
     to_own: list[dict[str, Any]]
     to_other: list[dict[str, Any]]
     commands: tuple[str, str]
+    pages: tuple[str, str]
+    """The overview, to the house and to the refused one's organisation."""
 
 
 def pushed(house: Bridge, key: int, *trunks: dict[str, object], **query: str) -> str:
@@ -83,6 +85,10 @@ def pushed(house: Bridge, key: int, *trunks: dict[str, object], **query: str) ->
     status, answered = house.sync({"organization_id": key, "trunks": list(trunks)}, **query)
     assert status == 200, answered
     return str(answered["nodes"][0]["gateways"][0]["gateway"])
+
+
+def overview(house: Bridge, key: str) -> str:
+    return requests.get(f"{house.url}/", headers={"X-API-Key": key}, timeout=10).text
 
 
 def commands(house: Bridge) -> tuple[str, str]:
@@ -135,6 +141,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             house.ask("GET", "/api/alarms", key=key)[1]["items"] for key in (API_KEY, own, other)
         )
         said = commands(house)
+        to_house, to_refused = (overview(house, key) for key in (API_KEY, own))
         house.application.stop()
         with bridge.running_application(house.application.settings) as house.application:
             eventually(lambda: house.application.registrations.is_whole("fs1"))
@@ -149,7 +156,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             trying.reg_timeout = 0  # its patience of a minute, cut short
             register_now(house, names["silent"])
             eventually(lambda: len(duty.told) >= 8, 30)
-            yield Story(house, duty, names, shown, to_own, to_other, said)
+            yield Story(house, duty, names, shown, to_own, to_other, said, (to_house, to_refused))
 
 
 @pytest.mark.parametrize(
@@ -189,6 +196,12 @@ def test_what_is_raised_is_shown_to_those_it_concerns(story: Story) -> None:
     assert story.names["refused"] in text
     assert "docs/alarms.md" in text
     assert json.loads(as_json)["items"] == story.shown
+    for page, kinds in zip(
+        story.pages, ({"outbox old", "gateway down", "gateway refused"}, {"gateway refused"}), strict=True
+    ):
+        assert all(f">{kind}</span>" in page for kind in kinds)
+        assert "Compare username, password and realm" in page
+    assert "outbox old" not in story.pages[1]
     assert story.house.ask("GET", "/api/alarms")[1]["items"] == []
     assert commands(story.house)[0] == "no alarms\n"
 
