@@ -221,7 +221,9 @@ def _response(
     if headers:
         told["headers"] = dict(headers)
     if status != HTTPStatus.NO_CONTENT:
-        undescribed: Mapping[str, Any] = {} if kind.endswith("json") else {"type": "string"}
+        # Of a stream of events each event is held to the schema, and an event is no string.
+        is_text = not kind.endswith(("json", "event-stream"))
+        undescribed: Mapping[str, Any] = {"type": "string"} if is_text else {}
         told["content"] = {kind: {"schema": schema or undescribed}}
     return told
 

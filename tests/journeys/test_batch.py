@@ -237,7 +237,7 @@ def test_the_commands(stand_in: House, tmp_path: Path) -> None:
         return done.stdout + (done.stderr if code else "")
 
     (tmp_path / "bad.csv").write_text(f"to_number\n{number(1)}\nnobody\n")
-    refused = said("start", "bad.csv", "--from", FROM, "--organization", "7", code=1)
+    refused = said("start", "bad.csv", "--from", FROM, "--organization", "7", code=6)
     assert "line 3: Invalid phone number format" in refused
     (tmp_path / "good.csv").write_text(f"to_number\n{number(1)}\n{number(2)}\n")
     watched = said("start", "good.csv", "--from", FROM, "--name", "By hand", "--watch", "--json")
@@ -245,6 +245,6 @@ def test_the_commands(stand_in: House, tmp_path: Path) -> None:
     assert (found["state"], found["by_status"], found["name"]) == ("done", {"busy": 2}, "By hand")
     assert found["id"] in said("list")
     assert "2 busy" in said("show", found["id"])
-    assert "(HTTP 409)" in said("pause", found["id"], code=1)
+    assert "(HTTP 409)" in said("pause", found["id"], code=6)
     said("results", found["id"], "--output", "results.csv")
     assert (tmp_path / "results.csv").read_bytes().count(b"\r\n") == 3
