@@ -28,6 +28,7 @@ from fscontrol.calls.outgoing import make_outgoing
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.shared_limits import make_places
 from fscontrol.calls.sources import TrunkSources
+from fscontrol.calls.steered import Steered, patience_of
 from fscontrol.calls.telling import make_telling, prewarm_of
 from fscontrol.doors import http_app
 from fscontrol.errors import ConfigurationError
@@ -163,6 +164,7 @@ class Application:
             self.book,
             prewarm,
             self.controls.rules,
+            Steered(self.nodes, self.store, self.name, patience_of(settings)),
             clock=time.time,
             new_call_sid=new_call_sid,
             node_of=self._node_of,

@@ -22,9 +22,9 @@ REASONS = frozenset(
     {
         "none", "unknown_source", "inbound_disabled", "unknown_number", "ambiguous_number", "not_assigned",
         "number_inactive", "trunk_limit", "rate_limit", "rejected_by_rule", "backend_unavailable",
-        "media_not_allowed", "draining", "unavailable", "caller_gone", "ended_unseen", "hung_up", "assistant_lost",
-        "assistant_silent", "no_audio_from_call", "stopped", "outcome_unknown", "canceled", "no_trunk",
-        "carrier_failed", "queue_full",
+        "media_not_allowed", "draining", "node_unreachable", "unavailable", "caller_gone", "ended_unseen", "hung_up",
+        "assistant_lost", "assistant_silent", "no_audio_from_call", "stopped", "outcome_unknown", "canceled",
+        "no_trunk", "carrier_failed", "queue_full",
     }
 )  # fmt: skip
 AGES = (("under_1m", 60.0), ("under_10m", 600.0), ("under_1h", 3_600.0), ("under_1d", 86_400.0))
