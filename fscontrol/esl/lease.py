@@ -23,9 +23,11 @@ from gevent.event import Event as Flag
 
 from fscontrol.errors import CommandRefused, FscontrolError, LeaseLost, StoreError
 from fscontrol.esl import commands
+from fscontrol.esl.carrying import Carrying
 from fscontrol.esl.client import NodeClient
 from fscontrol.store.base import Fence, Lease, Store
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +111,10 @@ class NodeLease:
         self._is_on_node = False
         self._taken: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
+        self._left: list[Callable[[], None]] = []
+        self._carrying = Carrying(self.node, self._token_on_node, lambda: self._tell(self._left))
+        self._store_is_away = False
+        self._failing = Outage()
         self._woken = Flag()
         self._stopping = False
         self._greenlet: gevent.Greenlet[..., object] | None = None
@@ -134,6 +140,11 @@ class NodeLease:
     def on_lost(self, callback: Callable[[], None]) -> None:
         """Call when it is not ours any more; within a renewal's time after `held` says so."""
         self._lost.append(callback)
+
+    def on_left(self, callback: Callable[[], None]) -> None:
+        """Call when another has taken it or could have: its calls are that one's. Not as long as the store is away
+        and the node itself still names nobody later than us."""
+        self._left.append(callback)
 
     def require(self) -> None:
         """Right before a mutation: raises `LeaseLost` unless we hold it and the node knows of no later holder.
@@ -162,6 +173,7 @@ class NodeLease:
     def stop(self) -> None:
         """Give it back: another may take it at once."""
         self._stopping = True
+        self._carrying.end()
         self._woken.set()
         if self._greenlet is not None:
             self._greenlet.join(timeout=2)
@@ -175,10 +187,16 @@ class NodeLease:
 
     def keep(self) -> None:
         """One round: take it, prolong it, or notice that it is gone. The greenlet does so three times in its life."""
+        self._store_is_away = False
         try:
             self._keep()
         except FscontrolError as error:
-            log.warning("lease not kept", extra={"node": self.node, "reason": str(error)})
+            self._store_is_away = isinstance(error, StoreError)
+            if self._failing.begins():
+                log.warning("lease not kept", extra={"node": self.node, "reason": str(error)})
+        else:
+            if self.held and self._failing.ends():
+                log.info("lease is kept again", extra={"node": self.node})
         if self._token is not None and not self.held:
             self._lose("it ran out")
 
@@ -203,6 +221,7 @@ class NodeLease:
         if lease.holder != self._holder:
             if self._token is not None:
                 self._lose(f"{lease.holder} has it")
+            self._carrying.give_up(f"{lease.holder} has it")
         else:
             same = lease.token == self._token
             if same and self._is_on_node:
@@ -218,6 +237,7 @@ class NodeLease:
         """A token that the node does not have yet; it is written there before anything is done."""
         is_new = lease.token != self._token
         known = self._token_on_node()
+        self._carrying.taken_over(known)
         if known > lease.token or (is_new and known == lease.token):
             # Given out by a store that was lost or restored since: ours, the newest by the store, goes above it.
             lease = self._store.acquire_lease(self.name, self._holder, self._seconds, above=known)
@@ -226,6 +246,7 @@ class NodeLease:
             is_new = True
         self._client.request(commands.set_global_variable(VARIABLE, str(lease.token)))
         self._token, self._until, self._is_on_node = lease.token, self._end_of(sent), True
+        self._carrying.end()
         if is_new:
             log.info("node is ours to steer", extra={"node": self.node, "token": lease.token})
             self._tell(self._taken)
@@ -234,9 +255,13 @@ class NodeLease:
         return sent + self._seconds * (1 - _MARGIN)
 
     def _lose(self, why: str) -> None:
-        self._token = None
+        token, self._token = self._token, None
         log.warning("node is not ours to steer any more", extra={"node": self.node, "reason": why})
         self._tell(self._lost)
+        if token is not None and self._store_is_away:
+            self._carrying.begin(token)
+        else:
+            self._tell(self._left)
 
     def _token_on_node(self) -> int:
         try:
