@@ -179,7 +179,7 @@ def _try(claim: Claim, owners: _Owners, found: _Found) -> tuple[tuple[str, ...],
         for organization in organizations
         for match in _first_fit(organization, owners.of[organization], by_rules, found)
     ]
-    if matches:
+    if any(claim.organization in ("", source.organization) for source, _ in matches):
         return tried, _one_of(claim, matches)
     return tried, Reject(Reason.UNKNOWN_NUMBER, "no number of this trunk's organisations")
 

@@ -93,6 +93,13 @@ class TrunkSources:
         """Every network that owns a trunk."""
         return self.table.networks()
 
+    def account_of(self, gateway: str) -> tuple[str, str, str] | None:
+        """Organisation, trunk and username of a gateway that registers; None for a name that is nobody's."""
+        if (place := self._trunk_of_gateway.get(gateway)) is None:
+            return None
+        entry = self._entries[place[0]][place[1]]
+        return entry.source.organization, entry.source.trunk_id, entry.trunk.username
+
     def media_for(
         self, organization: str, trunk_id: str, direction: str = "inbound"
     ) -> AssistantMedia | None:
