@@ -105,6 +105,8 @@ FAMILIES = (
     _gauge("sync_lag_generations", "Desired less applied generation, of the one furthest behind", NODE),
     _gauge("calls_active", "Calls in progress"),
     _counter("calls_ended_total", "Calls that ended", "direction", "status", "reason"),
+    _counter("calls_refused_by_list_total", "Calls that FreeSWITCH refused by the list of callers, before it asked us",
+             NODE, read=True),
     _histogram("call_seconds", "Length of answered calls", _CALL),
     _histogram("routing_seconds", "From the INVITE to our first answer: what we add to the post-dial delay", _QUICK,
                "decision"),
