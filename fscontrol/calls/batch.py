@@ -21,7 +21,7 @@ from fscontrol.calls.batch_run import BREATH_SECONDS, Run
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.errors import FscontrolError, LeaseLost
-from fscontrol.esl.lease import is_dead_neighbour
+from fscontrol.esl.holders import is_dead_neighbour
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.batch import Batch, BatchState, RowState
 from fscontrol.model.call import CallRecord

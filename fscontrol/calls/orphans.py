@@ -19,7 +19,7 @@ from fscontrol.errors import CommandRefused, EslError, FscontrolError, NotFound,
 from fscontrol.esl import call_commands, commands, originate
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
-from fscontrol.esl.lease import is_dead_neighbour
+from fscontrol.esl.holders import is_dead_neighbour
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, Step
 from fscontrol.model.outbound import AttemptOutcome

@@ -31,19 +31,21 @@ def patience_of(settings: Settings) -> float:
 
 
 class Steered:
-    """`name` is this control plane's; `patience` is how long a call waits for its node (seconds)."""
+    """`is_us` says of a holder's name whether it is ours or a sibling's: each worker carries its own calls, by its own
+    link. `patience` is how long a call waits for its node (seconds).
+    """
 
     def __init__(
         self,
         nodes: Nodes,
         store: Store,
-        name: str,
+        is_us: Callable[[str], bool],
         patience: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._nodes = nodes
         self._store = store
-        self._name = name
+        self._is_us = is_us
         self._patience = patience
         self._clock = clock
         self._looked_at: dict[str, float] = {}
@@ -78,7 +80,7 @@ class Steered:
                 lease = self._store.lease(lease_name(node))
             except StoreError:
                 lease = None
-            if lease is not None and lease.holder != self._name:
+            if lease is not None and not self._is_us(lease.holder):
                 self._anothers.add(node)
             else:
                 self._anothers.discard(node)

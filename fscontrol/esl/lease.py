@@ -11,12 +11,8 @@ the lease lasts; FreeSWITCH has no command that compares and acts in one.
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import gevent
 from gevent.event import Event as Flag
@@ -25,6 +21,7 @@ from fscontrol.errors import CommandRefused, FscontrolError, LeaseLost, StoreErr
 from fscontrol.esl import commands
 from fscontrol.esl.carrying import Carrying
 from fscontrol.esl.client import NodeClient
+from fscontrol.esl.holders import is_dead_neighbour
 from fscontrol.store.base import Fence, Lease, Store
 from fscontrol.telemetry.greenlets import spawn
 from fscontrol.telemetry.outages import Outage
@@ -39,51 +36,9 @@ _MARGIN = 1 / 6
 _RENEWALS = 3
 
 
-def holder_name(worker: str = "") -> str:
-    """A name for this process that no other one has: machine, process and chance, or what it is called as a worker."""
-    return f"{_machine()}-{os.getpid()}-{worker or secrets.token_hex(4)}"
-
-
-def worker_of(holder: str) -> str:
-    """What a holder is called as a worker; for others, what chance gave it."""
-    return holder.rpartition("-")[2]
-
-
 def lease_name(node: str) -> str:
     """What the lease of a node is called in the store."""
     return f"node:{node}"
-
-
-def is_dead_neighbour(holder: str) -> bool:
-    """Whether a holder was a process of this very machine that is not there any more: killed, it gave nothing back."""
-    machine, _, rest = holder.rpartition("-")[0].rpartition("-")
-    if machine != _machine() or not rest.isdigit() or int(rest) == os.getpid():
-        return False
-    return not is_running(int(rest))
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this machine lives; one that ended and was not waited for does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True
-
-
-def _machine() -> str:
-    """The machine, and whose process numbers these are: containers may share a host's name and not its processes."""
-    name = "".join(ch for ch in socket.gethostname() if ch.isalnum() or ch in "._")[:64]
-    try:
-        namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        namespace = 0
-    return f"{name}.{namespace}"
 
 
 class NodeLease:
@@ -112,7 +67,9 @@ class NodeLease:
         self._taken: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
         self._left: list[Callable[[], None]] = []
-        self._carrying = Carrying(self.node, self._token_on_node, lambda: self._tell(self._left))
+        self._carrying = Carrying(self.node, self._token_on_node, self._leave)
+        self.is_kin: Callable[[str], bool] | None = None
+        """Whether a holder's name is a sibling's: to such a one no calls are left, each serves its own."""
         self._store_is_away = False
         self._failing = Outage()
         self._woken = Flag()
@@ -261,7 +218,18 @@ class NodeLease:
         if token is not None and self._store_is_away:
             self._carrying.begin(token)
         else:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self.is_kin is None or not self._is_held_by_kin(self.is_kin):
             self._tell(self._left)
+
+    def _is_held_by_kin(self, is_kin: Callable[[str], bool]) -> bool:
+        try:
+            lease = self._store.lease(self.name)
+        except StoreError:
+            return False  # a sibling would not reach it either
+        return lease is not None and lease.holder != self._holder and is_kin(lease.holder)
 
     def _token_on_node(self) -> int:
         try:

@@ -13,7 +13,8 @@ import pytest
 from fscontrol.errors import CommandRefused, LeaseLost, NodeUnreachable, StoreError
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.commands import Command
-from fscontrol.esl.lease import VARIABLE, NodeLease, holder_name, is_dead_neighbour
+from fscontrol.esl.holders import holder_name, is_dead_neighbour
+from fscontrol.esl.lease import VARIABLE, NodeLease
 from fscontrol.store.base import Fence, Lease, Store
 from tests.waiting import eventually
 
@@ -63,6 +64,11 @@ class FakeStore:
             self.token = above + 1
         self.before_answer()
         return Lease(name, self.holder, self.token)
+
+    def lease(self, name: str) -> Lease | None:
+        if self.fails:
+            raise StoreError("gone")
+        return Lease(name, self.holder, self.token) if self.holder else None
 
     def release_lease(self, _name: str, holder: str) -> None:
         assert holder == self.holder
@@ -216,6 +222,21 @@ def test_the_store_comes_back_and_somebody_was(kept: Kept, holder: str, on_node:
     kept.round()
     assert kept.left == 1
     assert kept.held() == (holder == "")
+
+
+@pytest.mark.parametrize("seen", ["by the store", "on the node"])
+def test_to_a_sibling_no_calls_are_left(kept: Kept, seen: str) -> None:
+    """Workers of one machine: each serves its own calls, whoever of them holds the node."""
+    kept.lease.is_kin = lambda holder: holder in ("me", "sibling")
+    kept.ran_out()
+    kept.store.fails, kept.store.holder, kept.store.token = False, "sibling", 2
+    if seen == "by the store":
+        kept.round()
+    else:
+        kept.node.variables[VARIABLE] = "2"
+        kept.lease._carrying.look()
+    assert kept.left == 0
+    assert kept.lease._carrying._token is None, "looked after no longer"
 
 
 def test_a_node_that_cannot_be_asked_either_keeps_its_calls_a_moment_only(kept: Kept) -> None:

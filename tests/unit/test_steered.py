@@ -31,7 +31,11 @@ class World:
         self.now = 100.0
         self.happens: Callable[[], None] = lambda: None
         self.steered = Steered(
-            Nodes([cast(NodeClient, self)]), cast(Store, self), "me", 1.5, clock=lambda: self.now
+            Nodes([cast(NodeClient, self)]),
+            cast(Store, self),
+            {"me", "sibling"}.__contains__,
+            1.5,
+            clock=lambda: self.now,
         )
 
     def lease(self, name: str) -> Lease | None:
@@ -81,7 +85,9 @@ def test_another_holder_is_asked_for_once_for_many_calls() -> None:
     assert world.refused(), "the other one is gone"
 
 
-@pytest.mark.parametrize(("holder", "fails"), [(None, False), ("me", False), ("another", True)])
+@pytest.mark.parametrize(
+    ("holder", "fails"), [(None, False), ("me", False), ("sibling", False), ("another", True)]
+)
 def test_where_nobody_is_known_to_have_it_the_call_is_refused(holder: str | None, *, fails: bool) -> None:
     world = World()
     world.lease_holder, world.fails = holder, fails
