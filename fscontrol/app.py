@@ -28,13 +28,15 @@ from fscontrol.calls.outgoing import make_outgoing
 from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.shared_limits import make_places
 from fscontrol.calls.sources import TrunkSources
+from fscontrol.calls.steered import Steered, patience_of
 from fscontrol.calls.telling import make_telling, prewarm_of
 from fscontrol.doors import http_app
 from fscontrol.errors import ConfigurationError
 from fscontrol.esl.call_socket import CallSocketServer
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
-from fscontrol.esl.lease import Leases, holder_name
+from fscontrol.esl.holders import holder_name
+from fscontrol.esl.lease import Leases
 from fscontrol.esl.nodes import Nodes
 from fscontrol.following import follow
 from fscontrol.http.happenings import Happenings
@@ -163,6 +165,7 @@ class Application:
             self.book,
             prewarm,
             self.controls.rules,
+            Steered(self.nodes, self.store, self._is_us, patience_of(settings)),
             clock=time.time,
             new_call_sid=new_call_sid,
             node_of=self._node_of,
@@ -249,6 +252,9 @@ class Application:
     def is_ours(self, node: str) -> bool:
         """Whether this control plane steers the node."""
         return self.leases[node].held
+
+    def _is_us(self, holder: str) -> bool:
+        return holder == self.name or self.workers.is_kin(holder)
 
     def _organization_taken(self, key: str) -> None:
         # First: once woken, nothing may come between this and the order the door waits for.

@@ -34,7 +34,7 @@ def follow(house: Application, node: NodeClient) -> None:
     lease = house.leases[node.name]
     lease.on_taken(lambda: house.wall.look_again(node.name))
     lease.on_taken(lambda: house.taking_up.soon(node))
-    lease.on_lost(lambda: house.media.leave(node.name))
+    lease.on_left(lambda: house.media.leave(node.name))
     _tell_of(house, node)
 
 

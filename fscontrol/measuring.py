@@ -77,6 +77,7 @@ def _node_samples(house: Application) -> Iterator[Sample]:
         yield "node_reconnects_total", (node.name,), node.reconnects
         yield "node_events_dropped_total", (node.name,), node.events_dropped
         yield "node_events_waiting", (node.name,), node.events_waiting
+        yield "calls_refused_by_list_total", (node.name,), house.wall.refused_on[node.name]
 
 
 def _sync_samples(house: Application) -> Iterator[Sample]:

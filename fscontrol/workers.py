@@ -13,7 +13,7 @@ from flask import Flask
 from gevent import socket
 
 from fscontrol.calls.sharing import Sharing, alone
-from fscontrol.esl.lease import worker_of
+from fscontrol.esl.holders import worker_of
 from fscontrol.http import passing
 from fscontrol.http.back_door import BackDoor
 from fscontrol.http.siblings import Siblings
@@ -35,6 +35,8 @@ class Workers:
         self.sharing = alone(house.is_ours)
         if place is not None:
             self._siblings = siblings = Siblings(place, self._gone)
+            for lease in house.leases:
+                lease.is_kin = self.is_kin
             self.sharing = Sharing(place.name, house.is_ours, self._is_near, siblings.lives, siblings.calls)
 
     @property
@@ -82,9 +84,10 @@ class Workers:
     def _is_near(self, node: str) -> bool:
         """Whether one of us steers the node, or nobody knows yet who does."""
         holder = self._house.leases[node].seen_holder
-        return self._house.is_ours(node) or not holder or self._is_ours_by_name(holder)
+        return self._house.is_ours(node) or not holder or self.is_kin(holder)
 
-    def _is_ours_by_name(self, holder: str) -> bool:
+    def is_kin(self, holder: str) -> bool:
+        """Whether a holder's name is a worker's of this family, our own included."""
         return self._place is not None and self._place.is_sibling(worker_of(holder))
 
     def _steering(self, node: str) -> int | None:
@@ -92,7 +95,7 @@ class Workers:
         if all(node != known.name for known in self._house.nodes) or self._house.is_ours(node):
             return None
         holder = self._house.leases[node].seen_holder
-        return int(worker_of(holder).split(".")[1]) if self._is_ours_by_name(holder) else None
+        return int(worker_of(holder).split(".")[1]) if self.is_kin(holder) else None
 
     def _serves_call(self, call_sid: str) -> bool:
         return any(record.call_sid == call_sid for record in self._house.book.active)

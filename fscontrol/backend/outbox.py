@@ -22,6 +22,7 @@ from fscontrol.model.message import OutboxMessage
 from fscontrol.store.base import Store
 from fscontrol.telemetry.correlation import begin_call
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Outbox:
         self._lanes = Lanes(random, first_delay_seconds)
         self._woken = Signal()
         self._is_stopping = False
+        self._failing = Outage()
         self._is_answering = True
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
@@ -108,8 +110,12 @@ class Outbox:
             try:
                 claimed = self._claim_for_backend() + self._claim_for_webhooks()
             except StoreError as error:
-                log.error("the outbox cannot be read", extra={"reason": str(error)})
+                if self._failing.begins():
+                    log.error("the outbox cannot be read", extra={"reason": str(error)})
                 claimed = 0
+            else:
+                if self._failing.ends():
+                    log.info("the outbox is read again")
             if self._is_stopping and not claimed and not len(self._trying) + len(self._trying_webhooks):
                 return
             # A try that ends wakes us, too: its key may have a next message.

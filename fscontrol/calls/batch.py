@@ -21,7 +21,7 @@ from fscontrol.calls.batch_run import BREATH_SECONDS, Run
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.errors import FscontrolError, LeaseLost
-from fscontrol.esl.lease import is_dead_neighbour
+from fscontrol.esl.holders import is_dead_neighbour
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.batch import Batch, BatchState, RowState
 from fscontrol.model.call import CallRecord
@@ -61,6 +61,7 @@ class Batches:
         self._clock = clock
         self._monotonic = monotonic
         self._runs: dict[str, Run] = {}
+        self._waits: set[str] = set()
         self._ended: deque[CallRecord] = deque()
         self._turns = 0
         self._turn_of: dict[str, int] = {}
@@ -102,14 +103,22 @@ class Batches:
     def _guarded(self, batch_id: str, step: Callable[..., object], *given: Run) -> bool:
         """One batch's troubles are not the others'."""
         try:
-            return bool(step(*given))
+            done = bool(step(*given))
+            if batch_id in self._waits:
+                log.info("a batch goes on", extra={"batch": batch_id})
+                self._waits.discard(batch_id)
         except LeaseLost:
             log.info("a batch is another control plane's now", extra={"batch": batch_id})
             self._runs.pop(batch_id, None)
+            self._waits.discard(batch_id)
         except FscontrolError as error:
-            log.warning("a batch waits", extra={"batch": batch_id, "reason": str(error)})
+            if batch_id not in self._waits:
+                log.warning("a batch waits", extra={"batch": batch_id, "reason": str(error)})
+            self._waits.add(batch_id)
         except Exception:
             log.exception("a batch waits", extra={"batch": batch_id})
+        else:
+            return done
         return False
 
     def _look(self) -> None:

@@ -23,6 +23,7 @@ from fscontrol.errors import StoreError
 from fscontrol.model.trunk_figures import TrunkKey
 from fscontrol.store.trunk_state import BREAKERS_KEPT_SECONDS, TrunkStateStore
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Breakers:
         self._tripped: dict[TrunkKey, _Known] = {}
         self._unsaved: set[TrunkKey] = set()
         self._away_until = 0.0
+        self._failing = Outage()
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
@@ -147,7 +149,8 @@ class Breakers:
                 return self._change_in_store(trunk, step, None if is_first else self._seen(trunk).text)
             except StoreError as error:
                 self._away_until = self._clock() + LOOK_SECONDS
-                log.warning("breakers go on from memory", extra={"reason": str(error)})
+                if self._failing.begins():
+                    log.warning("breakers go on from memory", extra={"reason": str(error)})
         before = self._seen(trunk)
         after = step(before.breaker)
         if after != before.breaker:
@@ -244,7 +247,11 @@ class Breakers:
         try:
             self.look()
         except StoreError as error:
-            log.warning("breakers are not known anew", extra={"reason": str(error)})
+            if self._failing.begins():
+                log.warning("breakers are not known anew", extra={"reason": str(error)})
+        else:
+            if self._failing.ends():
+                log.info("breakers are known again")
 
     def _run(self) -> None:
         while True:

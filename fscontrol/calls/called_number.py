@@ -1,6 +1,7 @@
 """Which number was called: every claim an INVITE makes, in the published order of trust; pure.
 
-Owns: the nine sources of CONTRACTS.md §2, their order, and how a claim is read as a number. Refuses: to decide.
+Owns: the nine sources of CONTRACTS.md §2, their order, the registration after them, and how a claim is read as a
+number. Refuses: to decide.
 Everything here is a claim of the caller's; `routing.py` takes one only if it names a number of an organisation whose
 trunk the call came from.
 
@@ -30,6 +31,11 @@ HEADERS = (
     "P-Called-Party-ID",
 )
 SOURCES = (*HEADERS, REQUEST_URI, TO)
+REGISTRATION = "Registration"
+"""After them: the account of ours that was called, where Request-URI or To is the Contact we registered (RFC 3261
+§10.2: who registers is called at his Contact, and it need not be a number)."""
+_OWN_CONTACT = "gw+"
+"""How sofia begins the user part of a gateway's Contact; the gateway's name follows (FREESWITCH.md §1)."""
 
 MOST_CLAIMS = 10
 """Of one source: many in one header must not keep the others from being heard."""
@@ -46,11 +52,15 @@ _SHORTEST_NATIONAL = 7
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One number the INVITE says was called: in which header, as it stood there, and its user part."""
+    """One number the INVITE says was called: in which header, as it stood there, and its user part.
+
+    `organization`: nobody else's number is meant; empty: whoever's it is.
+    """
 
     source: str
     raw: str
     user: str
+    organization: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,18 @@ def claims(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -
 def unread(values_of: Callable[[str], Iterable[str]]) -> list[str]:
     """The sources with a value so long that it is not read: what they say is not known, and must not be passed over."""
     return [source for source in SOURCES if any(len(value) > LONGEST_VALUE for value in values_of(source))]
+
+
+def own_contacts(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -> list[tuple[str, str]]:
+    """(raw, the gateway's name) of each address in Request-URI and To that is a Contact of ours, or says so."""
+    found: dict[str, str] = {}
+    for source in (REQUEST_URI, TO):
+        for address in _addresses(_within_bounds(list(values_of(source)), False), decode, False)[
+            :MOST_CLAIMS
+        ]:
+            if address.user.startswith(_OWN_CONTACT):
+                found.setdefault(address.user.removeprefix(_OWN_CONTACT), address.raw)
+    return [(raw, gateway) for gateway, raw in found.items()]
 
 
 def _claims_of(source: str, values: Iterable[str], decode: bool) -> Iterable[Claim]:

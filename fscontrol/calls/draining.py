@@ -14,6 +14,7 @@ import gevent
 from fscontrol.errors import StoreError
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Draining:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._nodes: frozenset[str] = frozenset()
+        self._failing = Outage()
         self._listeners: list[Callable[[str], None]] = []
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
@@ -65,4 +67,8 @@ class Draining:
             try:
                 self.look()
             except StoreError as error:
-                log.warning("which nodes are drained is not known anew", extra={"reason": str(error)})
+                if self._failing.begins():
+                    log.warning("which nodes are drained is not known anew", extra={"reason": str(error)})
+            else:
+                if self._failing.ends():
+                    log.info("which nodes are drained is known again")

@@ -7,13 +7,13 @@ FreeSWITCH come after.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fscontrol.calls import routing
 from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.answering import why_not_answerable
-from fscontrol.calls.called_number import SOURCES, claims, unread
+from fscontrol.calls.called_number import REGISTRATION, SOURCES, Claim, claims, own_contacts, unread
 from fscontrol.calls.media_addresses import first_not_allowed
 from fscontrol.calls.routing import Accept, Reason, Reject, Verdict
 from fscontrol.calls.sources import TrunkSources
@@ -74,7 +74,7 @@ class WayFinder:
             drained = Reject(Reason.DRAINING, f"node {asked.node} takes no new calls: it is being drained")
             trail.note("node", drained.reason, drained.detail)
             return Verdict(drained, ())
-        claimed = claims(asked.values_of, decode=asked.decode)
+        claimed = [*claims(asked.values_of, decode=asked.decode), *self._registrations(asked, owners)]
         assignments = self._store.assignments(routing.texts_to_look_up(claimed, owners))
         verdict = routing.decide(claimed, owners, assignments)
         if isinstance(verdict.decision, Reject):
@@ -87,6 +87,17 @@ class WayFinder:
         number = verdict.decision.number.phone_number
         trail.note("route", "accepted", f"{verdict.decision.claim.source} names {number}")
         return Verdict(_media_allowed(verdict.decision, asked.sdp, trail), verdict.candidates)
+
+    def _registrations(self, asked: Asked, owners: Sequence[TrunkSource]) -> Iterator[Claim]:
+        """The accounts that were called by their Contact, of the trunks that the call may belong to by its address.
+
+        A gateway's name is as good as anything that a caller writes: it opens no trunk, and no other tenant's number.
+        """
+        admitted = {(source.organization, source.trunk_id) for source in owners}
+        for raw, gateway in own_contacts(asked.values_of, decode=asked.decode):
+            account = self._sources.account_of(gateway)
+            if account is not None and account[:2] in admitted and account[2]:
+                yield Claim(REGISTRATION, raw, account[2], organization=account[0])
 
 
 def _shown(owners: Sequence[TrunkSource]) -> str:
@@ -101,7 +112,8 @@ def _shown(owners: Sequence[TrunkSource]) -> str:
 
 def _doubt(accept: Accept, sources: Sequence[str]) -> Reject | None:
     """A refusal when a header that goes before the winner, or the winner's own, could not be read."""
-    before = SOURCES[: SOURCES.index(accept.claim.source) + 1]
+    source = accept.claim.source
+    before = SOURCES[: SOURCES.index(source) + 1] if source in SOURCES else SOURCES
     for source in sources:
         if source in before:
             return Reject(

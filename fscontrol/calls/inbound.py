@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
 
 from fscontrol.calls.addresses import printable
 from fscontrol.calls.admission import TrunkSource
@@ -20,8 +18,10 @@ from fscontrol.calls.call_headers import header_values
 from fscontrol.calls.finding import Asked, Trail, WayFinder
 from fscontrol.calls.limits import Places
 from fscontrol.calls.on_channel import record_variable
+from fscontrol.calls.prewarming import Prewarm, answer_or_why
 from fscontrol.calls.routing import Accept, Reason, Reject
 from fscontrol.calls.rule_actions import Play, RuleActions
+from fscontrol.calls.steered import Steered
 from fscontrol.errors import CallerGone, FscontrolError
 from fscontrol.esl.call_socket import CallSession
 from fscontrol.esl.event import Event
@@ -36,24 +36,6 @@ PARK = "park XML fscontrol"
 _LONGEST_SHOWN = 256
 
 
-class Prewarmed(Protocol):
-    """What the backend said to a prewarm."""
-
-    @property
-    def prewarmed(self) -> bool: ...
-    @property
-    def detail(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Prewarm:
-    """How the backend is asked before the answer; past `deadline` seconds `policy` decides."""
-
-    ask: Callable[[CallRecord, float], Prewarmed]
-    deadline: float
-    policy: Literal["continue", "reject"]
-
-
 class InboundCalls:
     """Decides inbound calls. `new_call_sid` makes an identifier; `node_of` names a call's node."""
 
@@ -64,6 +46,7 @@ class InboundCalls:
         book: CallBook,
         prewarm: Prewarm | None,
         rules: RuleActions,
+        steered: Steered,
         *,
         clock: Callable[[], float],
         new_call_sid: Callable[[], str],
@@ -75,6 +58,7 @@ class InboundCalls:
         self._book = book
         self._prewarm = prewarm
         self._rules = rules
+        self._steered = steered
         self._clock = clock
         self._new_call_sid = new_call_sid
         self._node_of = node_of
@@ -153,7 +137,11 @@ class InboundCalls:
         self._log(record, reason, 200)
 
     def _serve(self, session: CallSession, record: CallRecord, rules: AnswerRules, trail: Trail) -> bool:
-        """Ring, prewarm, answer, park. False when the backend's silence refused the call."""
+        """Ring, prewarm, answer, park. False when it was refused: nobody has the node, or the backend was silent."""
+        if silence := self._steered.why_not(session, record.node):
+            trail.note("node", silence.reason, silence.detail)
+            self._refuse(session, record, silence, trail, Tell.INCOMING | Tell.STATUS)
+            return False
         _set(session, self._carried(record) | channel_variables(rules, _offer(session)))
         session.execute("ring_ready")
         trail.note("ring", "180 sent")
@@ -189,7 +177,7 @@ class InboundCalls:
         self, session: CallSession, record: CallRecord, prewarm: Prewarm, trail: Trail
     ) -> Reject | None:
         """Prewarm while the caller hears ringing; None when the call may go on."""
-        answer = session.run_unless_gone(lambda: _ask_safely(prewarm, record), prewarm.deadline)
+        answer = session.run_unless_gone(lambda: answer_or_why(prewarm, record), prewarm.deadline)
         if answer is None:
             detail = f"no answer within {prewarm.deadline:g} s"
         elif answer.prewarmed:
@@ -282,18 +270,3 @@ def _over(refusal: Refusal, trail: Trail) -> Reject:
         reject = Reject(Reason.RATE_LIMIT, detail, retry_after=refusal.retry_after)
     trail.note("limits", reject.reason, reject.detail)
     return reject
-
-
-@dataclass(frozen=True, slots=True)
-class _NotAsked:
-    """A prewarm that failed before the backend could say anything."""
-
-    detail: str
-    prewarmed: bool = False
-
-
-def _ask_safely(prewarm: Prewarm, record: CallRecord) -> Prewarmed:
-    try:
-        return prewarm.ask(record, prewarm.deadline)
-    except FscontrolError as error:
-        return _NotAsked(str(error))

@@ -19,12 +19,13 @@ from fscontrol.errors import CommandRefused, EslError, FscontrolError, NotFound,
 from fscontrol.esl import call_commands, commands, originate
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
-from fscontrol.esl.lease import is_dead_neighbour
+from fscontrol.esl.holders import is_dead_neighbour
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, Step
 from fscontrol.model.outbound import AttemptOutcome
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Orphans:
         self._is_placing = is_placing
         self._found = found
         self._clock = clock
+        self._failing = Outage()
+        self._failing_of = {node.name: Outage() for node in nodes}
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
@@ -178,7 +181,11 @@ class Orphans:
         try:
             self._store.acquire_lease(_lease(self._name), self._name, LEASE_SECONDS)
         except StoreError as error:
-            log.warning("others may take us for dead", extra={"reason": str(error)})
+            if self._failing.begins():
+                log.warning("others may take us for dead", extra={"reason": str(error)})
+        else:
+            if self._failing.ends():
+                log.info("others know again that we live")
 
     def _seek(self, node: NodeClient) -> None:
         try:
@@ -186,7 +193,11 @@ class Orphans:
             if any(not self.is_placed(record) for record in waiting):
                 self._found(node)
         except StoreError as error:
-            log.warning("calls are not looked after", extra={"node": node.name, "reason": str(error)})
+            if self._failing_of[node.name].begins():
+                log.warning("calls are not looked after", extra={"node": node.name, "reason": str(error)})
+        else:
+            if self._failing_of[node.name].ends():
+                log.info("calls are looked after again", extra={"node": node.name})
 
 
 def lives(store: Store, name: str) -> bool:

@@ -15,11 +15,11 @@ from fscontrol.calls.book import CallBook
 from fscontrol.calls.breaker import Permission
 from fscontrol.calls.choice import Choice, Way
 from fscontrol.calls.failover import status_of
-from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Legs
 from fscontrol.calls.limits import Places
 from fscontrol.calls.permissions import Gate
 from fscontrol.calls.placing import Placing, ask_safely
+from fscontrol.calls.prewarming import Prewarm
 from fscontrol.calls.trying import Trying
 from fscontrol.calls.waiting import PlaceQueue, Waiter
 from fscontrol.errors import FscontrolError, NotFound

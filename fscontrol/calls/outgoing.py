@@ -13,12 +13,12 @@ from fscontrol.calls.batch import Batches
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.dialling import DialRules
 from fscontrol.calls.draining import Draining
-from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Legs
 from fscontrol.calls.limits import Places
 from fscontrol.calls.orphans import Orphans
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.calls.permissions import Gate
+from fscontrol.calls.prewarming import Prewarm
 from fscontrol.calls.trying import Trying
 from fscontrol.calls.waiting import PlaceQueue
 from fscontrol.calls.ways_out import WaysOut

@@ -10,9 +10,9 @@ import gevent
 from fscontrol.calls.choice import Choice, Way
 from fscontrol.calls.failover import Ending
 from fscontrol.calls.finding import Trail
-from fscontrol.calls.inbound import Prewarm
 from fscontrol.calls.legs import Leg
 from fscontrol.calls.permissions import Gate, Passage
+from fscontrol.calls.prewarming import Prewarm
 from fscontrol.calls.waiting import Waiter
 from fscontrol.errors import EslError, FscontrolError
 from fscontrol.esl import commands

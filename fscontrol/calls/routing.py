@@ -33,6 +33,7 @@ class Reason(StrEnum):
     BACKEND_UNAVAILABLE = "backend_unavailable"
     MEDIA_NOT_ALLOWED = "media_not_allowed"
     DRAINING = "draining"
+    NODE_UNREACHABLE = "node_unreachable"
     UNAVAILABLE = "unavailable"
 
 
@@ -49,6 +50,7 @@ SIP_STATUS = {
     Reason.BACKEND_UNAVAILABLE: 503,
     Reason.MEDIA_NOT_ALLOWED: 488,
     Reason.DRAINING: 503,  # a carrier with several of our addresses tries the next (RFC 3261 §21.5.4)
+    Reason.NODE_UNREACHABLE: 503,
     Reason.UNAVAILABLE: 503,
 }
 """The SIP status of each reason; the only place where one becomes the other."""
@@ -177,7 +179,7 @@ def _try(claim: Claim, owners: _Owners, found: _Found) -> tuple[tuple[str, ...],
         for organization in organizations
         for match in _first_fit(organization, owners.of[organization], by_rules, found)
     ]
-    if matches:
+    if any(claim.organization in ("", source.organization) for source, _ in matches):
         return tried, _one_of(claim, matches)
     return tried, Reject(Reason.UNKNOWN_NUMBER, "no number of this trunk's organisations")
 

@@ -33,6 +33,7 @@ from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class TrunkSources:
         self._applied: dict[str, int] = {}
         self._listeners: list[Callable[[], None]] = []
         self._woken = Flag()
+        self._failing = Outage()
         self._greenlets: list[gevent.Greenlet[..., object]] = []
         self._asking = Pool(QUESTIONS_AT_ONCE)
 
@@ -90,6 +92,13 @@ class TrunkSources:
     def networks(self) -> Iterable[Network]:
         """Every network that owns a trunk."""
         return self.table.networks()
+
+    def account_of(self, gateway: str) -> tuple[str, str, str] | None:
+        """Organisation, trunk and username of a gateway that registers; None for a name that is nobody's."""
+        if (place := self._trunk_of_gateway.get(gateway)) is None:
+            return None
+        entry = self._entries[place[0]][place[1]]
+        return entry.source.organization, entry.source.trunk_id, entry.trunk.username
 
     def media_for(
         self, organization: str, trunk_id: str, direction: str = "inbound"
@@ -251,7 +260,13 @@ class TrunkSources:
             try:
                 self.reload()
             except StoreError as error:
-                log.warning("trunk addresses not reloaded; the last ones stay", extra={"reason": str(error)})
+                if self._failing.begins():
+                    log.warning(
+                        "trunk addresses not reloaded; the last ones stay", extra={"reason": str(error)}
+                    )
+            else:
+                if self._failing.ends():
+                    log.info("trunk addresses are reloaded again")
             over = self._registrars.expire(self._clock())
             self._move({self._trunk_of_gateway[name] for name in over if name in self._trunk_of_gateway})
 

@@ -19,6 +19,7 @@ from fscontrol.model.call import CallRecord
 from fscontrol.model.trunk_figures import FigureKey, Sums
 from fscontrol.store.trunk_state import TrunkStateStore
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Tally:
         self._in_use = in_use
         self._pending: _Counted = {}
         self._leaving: _Counted = {}
+        self._failing = Outage()
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
@@ -122,7 +124,11 @@ class Tally:
         try:
             self.flush()
         except StoreError as error:
-            log.warning("figures of trunks wait for the store", extra={"reason": str(error)})
+            if self._failing.begins():
+                log.warning("figures of trunks wait for the store", extra={"reason": str(error)})
+        else:
+            if self._failing.ends():
+                log.info("figures of trunks are stored again")
 
     def _run(self) -> None:
         while True:

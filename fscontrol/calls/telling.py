@@ -13,7 +13,7 @@ from fscontrol.backend.outbox import Outbox, WebhookSender
 from fscontrol.backend.outside import Outside
 from fscontrol.backend.webhooks import Webhooks
 from fscontrol.calls.announcing import Announcer
-from fscontrol.calls.inbound import Prewarm
+from fscontrol.calls.prewarming import Prewarm
 from fscontrol.model.call import CallRecord
 from fscontrol.settings import Settings
 from fscontrol.store.base import Store

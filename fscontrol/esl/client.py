@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 15.0
+HURRIED_BACKOFF_SECONDS = 0.25
+"""The least between two attempts, however often somebody asks for one."""
 KEEPALIVE_SECONDS = 15.0
 
 
@@ -60,6 +62,7 @@ class NodeClient:
         self._down: list[Callable[[], None]] = []
         self._links: list[Link] = []
         self._stopping = Flag()
+        self._hurried = Flag()
         self._greenlet: gevent.Greenlet[..., object] | None = None
         self._changed = Flag()
 
@@ -82,6 +85,7 @@ class NodeClient:
     def stop(self) -> None:
         """Disconnect and end."""
         self._stopping.set()
+        self._hurried.set()
         for link in self._links:
             link.close("stopping")
         if self._greenlet is not None:
@@ -109,6 +113,10 @@ class NodeClient:
         """Wait until connected; False when it did not happen in time."""
         return bool(self._changed.wait(timeout)) and self.connected
 
+    def hurry(self) -> None:
+        """Somebody has seen a sign of the node: do not wait long before the next attempt."""
+        self._hurried.set()
+
     def request(self, command: Command, timeout: float | None = None) -> str:
         """Send an `api` or `bgapi` on the command link and return the answer's text.
 
@@ -126,6 +134,7 @@ class NodeClient:
     def _run(self) -> None:
         attempt = 0
         while not self._stopping.is_set():
+            self._hurried.clear()
             try:
                 reason = self._serve_one_connection()
                 attempt = 0
@@ -133,7 +142,10 @@ class NodeClient:
                 reason = str(error)
                 attempt += 1
             self._went_down(reason)
-            self._stopping.wait(backoff(attempt, self._random))
+            pause = backoff(attempt, self._random)
+            least = min(pause, HURRIED_BACKOFF_SECONDS)
+            if not self._stopping.wait(least):
+                self._hurried.wait(pause - least)
 
     def _serve_one_connection(self) -> str:
         """Connect, subscribe, stay until either link ends; returns why it ended."""

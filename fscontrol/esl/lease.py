@@ -11,21 +11,20 @@ the lease lasts; FreeSWITCH has no command that compares and acts in one.
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import gevent
 from gevent.event import Event as Flag
 
 from fscontrol.errors import CommandRefused, FscontrolError, LeaseLost, StoreError
 from fscontrol.esl import commands
+from fscontrol.esl.carrying import Carrying
 from fscontrol.esl.client import NodeClient
+from fscontrol.esl.holders import is_dead_neighbour
 from fscontrol.store.base import Fence, Lease, Store
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -37,51 +36,9 @@ _MARGIN = 1 / 6
 _RENEWALS = 3
 
 
-def holder_name(worker: str = "") -> str:
-    """A name for this process that no other one has: machine, process and chance, or what it is called as a worker."""
-    return f"{_machine()}-{os.getpid()}-{worker or secrets.token_hex(4)}"
-
-
-def worker_of(holder: str) -> str:
-    """What a holder is called as a worker; for others, what chance gave it."""
-    return holder.rpartition("-")[2]
-
-
 def lease_name(node: str) -> str:
     """What the lease of a node is called in the store."""
     return f"node:{node}"
-
-
-def is_dead_neighbour(holder: str) -> bool:
-    """Whether a holder was a process of this very machine that is not there any more: killed, it gave nothing back."""
-    machine, _, rest = holder.rpartition("-")[0].rpartition("-")
-    if machine != _machine() or not rest.isdigit() or int(rest) == os.getpid():
-        return False
-    return not is_running(int(rest))
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this machine lives; one that ended and was not waited for does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True
-
-
-def _machine() -> str:
-    """The machine, and whose process numbers these are: containers may share a host's name and not its processes."""
-    name = "".join(ch for ch in socket.gethostname() if ch.isalnum() or ch in "._")[:64]
-    try:
-        namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        namespace = 0
-    return f"{name}.{namespace}"
 
 
 class NodeLease:
@@ -109,6 +66,12 @@ class NodeLease:
         self._is_on_node = False
         self._taken: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
+        self._left: list[Callable[[], None]] = []
+        self._carrying = Carrying(self.node, self._token_on_node, self._leave)
+        self.is_kin: Callable[[str], bool] | None = None
+        """Whether a holder's name is a sibling's: to such a one no calls are left, each serves its own."""
+        self._store_is_away = False
+        self._failing = Outage()
         self._woken = Flag()
         self._stopping = False
         self._greenlet: gevent.Greenlet[..., object] | None = None
@@ -134,6 +97,11 @@ class NodeLease:
     def on_lost(self, callback: Callable[[], None]) -> None:
         """Call when it is not ours any more; within a renewal's time after `held` says so."""
         self._lost.append(callback)
+
+    def on_left(self, callback: Callable[[], None]) -> None:
+        """Call when another has taken it or could have: its calls are that one's. Not as long as the store is away
+        and the node itself still names nobody later than us."""
+        self._left.append(callback)
 
     def require(self) -> None:
         """Right before a mutation: raises `LeaseLost` unless we hold it and the node knows of no later holder.
@@ -162,6 +130,7 @@ class NodeLease:
     def stop(self) -> None:
         """Give it back: another may take it at once."""
         self._stopping = True
+        self._carrying.end()
         self._woken.set()
         if self._greenlet is not None:
             self._greenlet.join(timeout=2)
@@ -175,10 +144,16 @@ class NodeLease:
 
     def keep(self) -> None:
         """One round: take it, prolong it, or notice that it is gone. The greenlet does so three times in its life."""
+        self._store_is_away = False
         try:
             self._keep()
         except FscontrolError as error:
-            log.warning("lease not kept", extra={"node": self.node, "reason": str(error)})
+            self._store_is_away = isinstance(error, StoreError)
+            if self._failing.begins():
+                log.warning("lease not kept", extra={"node": self.node, "reason": str(error)})
+        else:
+            if self.held and self._failing.ends():
+                log.info("lease is kept again", extra={"node": self.node})
         if self._token is not None and not self.held:
             self._lose("it ran out")
 
@@ -203,6 +178,7 @@ class NodeLease:
         if lease.holder != self._holder:
             if self._token is not None:
                 self._lose(f"{lease.holder} has it")
+            self._carrying.give_up(f"{lease.holder} has it")
         else:
             same = lease.token == self._token
             if same and self._is_on_node:
@@ -218,6 +194,7 @@ class NodeLease:
         """A token that the node does not have yet; it is written there before anything is done."""
         is_new = lease.token != self._token
         known = self._token_on_node()
+        self._carrying.taken_over(known)
         if known > lease.token or (is_new and known == lease.token):
             # Given out by a store that was lost or restored since: ours, the newest by the store, goes above it.
             lease = self._store.acquire_lease(self.name, self._holder, self._seconds, above=known)
@@ -226,6 +203,7 @@ class NodeLease:
             is_new = True
         self._client.request(commands.set_global_variable(VARIABLE, str(lease.token)))
         self._token, self._until, self._is_on_node = lease.token, self._end_of(sent), True
+        self._carrying.end()
         if is_new:
             log.info("node is ours to steer", extra={"node": self.node, "token": lease.token})
             self._tell(self._taken)
@@ -234,9 +212,24 @@ class NodeLease:
         return sent + self._seconds * (1 - _MARGIN)
 
     def _lose(self, why: str) -> None:
-        self._token = None
+        token, self._token = self._token, None
         log.warning("node is not ours to steer any more", extra={"node": self.node, "reason": why})
         self._tell(self._lost)
+        if token is not None and self._store_is_away:
+            self._carrying.begin(token)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self.is_kin is None or not self._is_held_by_kin(self.is_kin):
+            self._tell(self._left)
+
+    def _is_held_by_kin(self, is_kin: Callable[[str], bool]) -> bool:
+        try:
+            lease = self._store.lease(self.name)
+        except StoreError:
+            return False  # a sibling would not reach it either
+        return lease is not None and lease.holder != self._holder and is_kin(lease.holder)
 
     def _token_on_node(self) -> int:
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import gevent
 from gevent import socket
 
-from fscontrol.esl.lease import is_running
+from fscontrol.esl.holders import is_running
 from fscontrol.http.back_door import CALLS, FIGURES, LIFELINE, LOOK
 from fscontrol.model.worker import WorkerPlace, pid_of
 from fscontrol.telemetry.greenlets import spawn

@@ -62,7 +62,7 @@ class Assistants:
             module.follow(node, serves)
 
     def leave(self, node: str) -> None:
-        """Another control plane steers the node now, and takes its calls up."""
+        """Another control plane steers the node now, or may, and takes its calls up."""
         self.relay.leave(node)
 
     def _unheld(self, node: NodeClient, event: Event) -> None:

@@ -14,6 +14,7 @@ import gevent
 from fscontrol.errors import StoreError
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Elsewhere:
         self._changed = changed
         self._noted = noted
         self._cursor = ""
+        self._failing = Outage()
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
@@ -62,8 +64,11 @@ class Elsewhere:
         try:
             self._cursor, changes = self._store.changes_since(self._cursor)
         except StoreError as error:
-            log.warning("changes elsewhere are not heard of", extra={"reason": str(error)})
+            if self._failing.begins():
+                log.warning("changes elsewhere are not heard of", extra={"reason": str(error)})
             return
+        if self._failing.ends():
+            log.info("changes elsewhere are heard of again")
         for key in dict.fromkeys(change.organization for change in changes if change.by != self._me):
             try:
                 self._changed(key)

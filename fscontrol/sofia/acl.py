@@ -14,6 +14,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -107,7 +108,7 @@ class CallerWall:
         enabled: bool = True,
         is_ours: Callable[[str], bool] = lambda _node: True,
     ) -> None:
-        self.refused = 0
+        self.refused_on: Counter[str] = Counter()
         self._nodes = list(nodes)
         self._paths = {node.name: config_dir_of(node.name) / CALLERS_FILE for node in self._nodes}
         self._networks = networks
@@ -220,6 +221,11 @@ class CallerWall:
         self._loaded[node.name] = text
         log.info("the list of callers is loaded", extra={"node": node.name, "networks": len(callers)})
 
+    @property
+    def refused(self) -> int:
+        """Calls the nodes refused by the list, as their events told."""
+        return self.refused_on.total()
+
     def look_again(self, name: str) -> None:
         """A node is back, or ours to steer now."""
         # It may have been another process meanwhile, or missed a change: what it has loaded is not known.
@@ -228,7 +234,7 @@ class CallerWall:
 
     def _count(self, name: str, event: Event) -> None:
         if was_refused(event):
-            self.refused += 1
+            self.refused_on[name] += 1
             log.info(
                 "call refused by the list of callers",
                 extra={"node": name, "sip_call_id": (event.variable("sip_call_id") or "")[:256]},

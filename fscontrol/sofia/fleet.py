@@ -19,6 +19,7 @@ from fscontrol.errors import StoreError
 from fscontrol.sofia.placement import Placement, placeable
 from fscontrol.store.base import Store
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Fleet:
         self._looking_since = self._looked_at = clock()
         self._placement = Placement(self._names, frozenset(self._names))
         self._listeners: list[Callable[[], None]] = []
+        self._failing = Outage()
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     @property
@@ -119,4 +121,8 @@ class Fleet:
             try:
                 self.look()
             except StoreError as error:
-                log.warning("the fleet is not known anew", extra={"reason": str(error)})
+                if self._failing.begins():
+                    log.warning("the fleet is not known anew", extra={"reason": str(error)})
+            else:
+                if self._failing.ends():
+                    log.info("the fleet is known again")

@@ -29,6 +29,7 @@ from fscontrol.sofia.work import NO_GENERATION
 from fscontrol.store.base import NodeResult, Store
 from fscontrol.telemetry import tracing
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class NodeWorker:
         self._served: dict[str, tuple[int, PassOutcome]] = {}
         self._progress = Flag()
         self._stopping = False
+        self._failing = Outage()
         self._greenlet: gevent.Greenlet[..., object] | None = None
         client.on_up(self.order_everything)
         lease.on_taken(self._taken)
@@ -198,10 +200,13 @@ class NodeWorker:
             outcomes = self._pass(keys, pushed)
             self.observe(time.monotonic() - began_at, outcomes)
             self._settle(serial, outcomes, pushed)
+            if self._failing.ends():
+                log.info("passes are made again", extra={"node": self.client.name})
         except LeaseLost as error:
             log.warning("pass broken off", extra={"node": self.client.name, "reason": str(error)})
         except StoreError as error:
-            log.error("no pass: the store fails", extra={"node": self.client.name, "reason": str(error)})
+            if self._failing.begins():
+                log.error("no pass: the store fails", extra={"node": self.client.name, "reason": str(error)})
             self._rest()
 
     def _rest(self) -> None:

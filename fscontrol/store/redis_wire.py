@@ -17,6 +17,7 @@ from gevent.queue import Empty, Queue
 
 from fscontrol.telemetry.bus import MOST_KEPT, Bus, Happening
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class RedisWire:
         self._waiting: Queue[tuple[str, str | None, dict[str, Any]]] = Queue(MOST_WAITING)
         self._last = ""
         self._works = False
+        self._failing = Outage()
         self._greenlets: list[gevent.Greenlet[..., object]] = []
 
     def send(self, kind: str, organization: str | None, what: dict[str, Any]) -> bool:
@@ -71,7 +73,7 @@ class RedisWire:
             try:
                 work()
             except redis.RedisError as error:
-                if self._works:
+                if self._works and self._failing.begins():
                     log.warning("what happens is told by each to its own", extra={"reason": str(error)})
                 self._works = False
                 gevent.sleep(self._again)
@@ -83,6 +85,8 @@ class RedisWire:
             self._take(reversed(newest))
         self._works = True
         found: Any = self._redis.xread({self._stream: self._last}, count=_AT_ONCE, block=_BLOCK_MS)
+        if self._failing.ends():
+            log.info("what happens is told to all again")
         for _, entries in found:
             self._take(entries)
 

@@ -22,9 +22,9 @@ REASONS = frozenset(
     {
         "none", "unknown_source", "inbound_disabled", "unknown_number", "ambiguous_number", "not_assigned",
         "number_inactive", "trunk_limit", "rate_limit", "rejected_by_rule", "backend_unavailable",
-        "media_not_allowed", "draining", "unavailable", "caller_gone", "ended_unseen", "hung_up", "assistant_lost",
-        "assistant_silent", "no_audio_from_call", "stopped", "outcome_unknown", "canceled", "no_trunk",
-        "carrier_failed", "queue_full",
+        "media_not_allowed", "draining", "node_unreachable", "unavailable", "caller_gone", "ended_unseen", "hung_up",
+        "assistant_lost", "assistant_silent", "no_audio_from_call", "stopped", "outcome_unknown", "canceled",
+        "no_trunk", "carrier_failed", "queue_full",
     }
 )  # fmt: skip
 AGES = (("under_1m", 60.0), ("under_10m", 600.0), ("under_1h", 3_600.0), ("under_1d", 86_400.0))
@@ -105,6 +105,8 @@ FAMILIES = (
     _gauge("sync_lag_generations", "Desired less applied generation, of the one furthest behind", NODE),
     _gauge("calls_active", "Calls in progress"),
     _counter("calls_ended_total", "Calls that ended", "direction", "status", "reason"),
+    _counter("calls_refused_by_list_total", "Calls that FreeSWITCH refused by the list of callers, before it asked us",
+             NODE, read=True),
     _histogram("call_seconds", "Length of answered calls", _CALL),
     _histogram("routing_seconds", "From the INVITE to our first answer: what we add to the post-dial delay", _QUICK,
                "decision"),

@@ -15,12 +15,12 @@ from tests.waiting import eventually, free_port
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[str]:
-    """Run one and yield its URL; skips the test where redis-server is not installed."""
+def redis_server(directory: Path, port: int | None = None) -> Iterator[str]:
+    """Run one and yield its URL, on `port` again where one was; skips where redis-server is not installed."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed")
-    port = free_port()
+    port = port or free_port()
     options = {
         "port": port,
         "bind": "127.0.0.1",

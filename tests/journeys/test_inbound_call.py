@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests import bridge, switches
 from tests.bridge import Bridge, trunk
@@ -82,6 +83,10 @@ def test_a_stranger_is_refused_by_freeswitch_itself_and_counted(both: Bridge) ->
     total, refused = both.ask("GET", "/api/calls")[1]["total"], both.application.wall.refused
     assert both.switch.call(invite("+15551230001"), source="127.0.0.66") == 403
     eventually(lambda: both.application.wall.refused == refused + 1)
+    figures = requests.get(
+        f"{both.url}/metrics", headers={"Authorization": f"Bearer {bridge.API_KEY}"}, timeout=60
+    ).text
+    assert f'fscontrol_calls_refused_by_list_total{{node="fs1"}} {refused + 1}.0\n' in figures
     assert both.ask("GET", "/api/calls")[1]["total"] == total
 
 

@@ -18,7 +18,7 @@ import requests
 from cryptography.fernet import Fernet
 
 from fscontrol.cli.assistant_echo import AssistantServer
-from fscontrol.esl.lease import is_running
+from fscontrol.esl.holders import is_running
 from fscontrol.model.worker import WORKER_VARIABLE, pid_of
 from fscontrol.simulator.server import PlacedCall, StandIn
 from tests import switches

@@ -14,8 +14,9 @@ from typing import Any
 import gevent
 import pytest
 
+from fscontrol.simulator.carrier import CarrierBehaviour
 from tests import bridge, switches
-from tests.bridge import Bridge, trunk
+from tests.bridge import Bridge, registering, trunk
 from tests.invites import invite
 from tests.waiting import eventually
 
@@ -35,9 +36,20 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 "trunks": [
                     trunk("canary-trunk", VICTIM_IP, register=False, default_country="DE"),
                     trunk("canary-carrier-trunk", CARRIER_IP, register=False),
+                    registering(
+                        "canary-extension",
+                        running.switch.carrier(CarrierBehaviour.ACCEPT),
+                        allowed_addresses=[VICTIM_IP],
+                    ),
                 ],
                 "phone_numbers": [
                     {"id": 1, "phone_number": VICTIM_NUMBER, "assistant_id": 990017, "destination_key": "77"},
+                    {
+                        "id": 3,
+                        "phone_number": "+15557770003",
+                        "assistant_id": 990017,
+                        "destination_key": "9228",
+                    },
                     {"id": 2, "phone_number": "+15557770009", "flow_id": "canary-flow", "is_active": False},
                 ],
             }
@@ -75,6 +87,10 @@ def to_gateway_parameter(gateway: str) -> str:
     return invite(VICTIM_NUMBER).replace(":5060 SIP/2.0", f":5060;gw={gateway} SIP/2.0", 1)
 
 
+def contact_of_the_registration(gateway: str) -> str:
+    return invite(f"gw+{gateway}", to=f"gw+{gateway}")
+
+
 def in_a_dialog(_gateway: str) -> str:
     return invite(VICTIM_NUMBER).replace(
         f"To: <sip:{VICTIM_NUMBER}@127.0.0.1>", f"To: <sip:{VICTIM_NUMBER}@127.0.0.1>;tag=forged", 1
@@ -92,6 +108,17 @@ SPOOFS = {
     "the victim's extension": Spoof(says(user="77")),
     "an inactive number of the victim's": Spoof(says(user="+15557770009")),
     "gw+ of the victim's gateway": Spoof(lambda gateway: invite(f"gw+{gateway}", to=VICTIM_NUMBER)),
+    "gw+ of the victim's registration": Spoof(contact_of_the_registration),
+    "gw+ of the victim's registration, over a shared address": Spoof(
+        contact_of_the_registration, source=CARRIER_IP
+    ),
+    "gw+ of the victim's registration in To": Spoof(
+        lambda gateway: invite("1", to=f"gw+{gateway}")
+    ),
+    "a stranger with gw+ of the victim's registration": Spoof(
+        contact_of_the_registration, 403, None, STRANGER_IP
+    ),
+    "gw+ of nobody's gateway": Spoof(lambda _gateway: invite("gw+other.own.00000000")),
     ";gw= of the victim's gateway": Spoof(to_gateway_parameter),
     "a stranger with ;gw=": Spoof(to_gateway_parameter, 403, None, STRANGER_IP),
     "a stranger with gw+": Spoof(
@@ -207,7 +234,8 @@ def refusals(both: Bridge) -> int:
 
 
 def gateway_of_the_victim(both: Bridge) -> str:
-    return next(name for name in both.gateways() if name.startswith("canary-victim."))
+    """The one that registers: calls may come to its Contact."""
+    return next(name for name in both.gateways() if name.startswith("canary-victim.canary-e"))
 
 
 def leaks(record: dict[str, Any]) -> list[str]:
@@ -269,6 +297,14 @@ def test_the_victim_still_hears_from_its_own(both: Bridge) -> None:
         assert both.switch.call(invite(VICTIM_NUMBER), source=source) == 200
         record = eventually(lambda: (call := both.last_call())["ended_at"] and call)
         assert (record["organization_id"], record["assistant_id"]) == ("canary-victim", 990017)
+
+
+def test_the_contact_of_a_registration_is_its_accounts_number_for_its_own_address(both: Bridge) -> None:
+    gateway = gateway_of_the_victim(both)
+    for text in (contact_of_the_registration(gateway), invite(f"gw+{gateway}", to="1")):
+        assert both.switch.call(text, source=VICTIM_IP) == 200
+        record = eventually(lambda: (call := both.last_call())["ended_at"] and call)
+        assert (record["to_number"], record["candidates"][-1]["source"]) == ("+15557770003", "Registration")
 
 
 def nothing_ran(both: Bridge) -> None:

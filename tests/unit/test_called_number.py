@@ -14,7 +14,7 @@ from fscontrol.calls import called_number
 from fscontrol.calls.addresses import LONGEST_VALUE, MOST_ADDRESSES, parse_addresses
 from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.call_headers import header_values
-from fscontrol.calls.called_number import HEADERS, SOURCES, Claim, NumberRules, claims, forms
+from fscontrol.calls.called_number import HEADERS, SOURCES, Claim, NumberRules, claims, forms, own_contacts
 from fscontrol.calls.invite_text import parse_invite
 from fscontrol.calls.routing import Accept, decide, texts_to_look_up
 from fscontrol.esl.event import Event
@@ -418,3 +418,29 @@ def test_a_number_is_found_under_every_spelling(digits: str) -> None:
 )
 def test_an_extension_is_never_completed(extension: str, country: str) -> None:
     assert forms(extension, NumberRules(country)) == [extension]
+
+
+@pytest.mark.parametrize(
+    ("uri", "to", "expected"),
+    [
+        ("sip:gw+7.pbx.ab12cd34@198.51.100.7:5060;transport=udp;gw=7.pbx.ab12cd34", "", ["7.pbx.ab12cd34"]),
+        ("sip:gw+a@h", "<sip:gw+a@h;gw=a>", ["a"]),
+        ("sip:gw+a@h", "<sip:gw+b@h>", ["a", "b"]),
+        ("sip:1@h", "<sip:gw+b@h>", ["b"]),
+        ("sip:1@h;gw=a", "<sip:1@h;gw=a>", []),
+        ("sip:xgw+a@h", "gw+ <sip:1@h>", []),
+        ("sip:GW+a@h", "", []),
+        ("sip:gw%2Ba@h", "", ["a"]),
+        ("sip:gw+" + "n" * 9000 + "@h", "", []),
+    ],
+)
+def test_contacts_of_our_own(uri: str, to: str, expected: list[str]) -> None:
+    values = {"Request-URI": [uri], "To": [to], "Diversion": ["<sip:gw+never@h>"]}
+    found = own_contacts(lambda name: values.get(name, ()), decode=True)
+    assert [gateway for _, gateway in found] == expected
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_contacts_of_our_own_are_bounded_whatever_is_sent(uri: str, to: str) -> None:
+    found = own_contacts(lambda _name: [uri, f"<sip:gw+{to}@h>"] * 40)
+    assert len(found) <= 2 * called_number.MOST_CLAIMS

@@ -10,10 +10,11 @@ from typing import cast
 
 import pytest
 
-from fscontrol.errors import CommandRefused, LeaseLost, StoreError
+from fscontrol.errors import CommandRefused, LeaseLost, NodeUnreachable, StoreError
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.commands import Command
-from fscontrol.esl.lease import VARIABLE, NodeLease, holder_name, is_dead_neighbour
+from fscontrol.esl.holders import holder_name, is_dead_neighbour
+from fscontrol.esl.lease import VARIABLE, NodeLease
 from fscontrol.store.base import Fence, Lease, Store
 from tests.waiting import eventually
 
@@ -32,6 +33,8 @@ class FakeNode:
         self.up.append(callback)
 
     def request(self, command: Command) -> str:
+        if not self.connected:
+            raise NodeUnreachable("node fs1 is unreachable")
         verb, _, rest = command.text.removeprefix("api ").partition(" ")
         if verb == "global_setvar":
             name, _, value = rest.partition("=")
@@ -62,6 +65,11 @@ class FakeStore:
         self.before_answer()
         return Lease(name, self.holder, self.token)
 
+    def lease(self, name: str) -> Lease | None:
+        if self.fails:
+            raise StoreError("gone")
+        return Lease(name, self.holder, self.token) if self.holder else None
+
     def release_lease(self, _name: str, holder: str) -> None:
         assert holder == self.holder
         self.holder = ""
@@ -79,12 +87,25 @@ class Kept:
         )
         self.lease.on_taken(lambda: self.told.append("taken"))
         self.lease.on_lost(lambda: self.told.append("lost"))
+        self.left = 0
+        self.lease.on_left(self.leave)
 
     def held(self) -> bool:
         return self.lease.held
 
     def round(self) -> None:
         self.lease.keep()
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def ran_out(self) -> None:
+        """The store fails until after the lease."""
+        self.round()
+        self.store.fails = True
+        self.now += 6
+        self.round()
+        assert not self.held()
 
 
 @pytest.fixture
@@ -162,12 +183,99 @@ def test_a_store_that_fails_ends_it_in_time(kept: Kept) -> None:
     assert kept.told == ["taken", "lost"]
 
 
+def test_while_the_store_is_away_calls_are_left_only_to_a_later_holder(kept: Kept) -> None:
+    kept.ran_out()
+    kept.lease._carrying.look()
+    assert (kept.told, kept.left) == (["taken", "lost"], 0)
+    with pytest.raises(LeaseLost):
+        kept.lease.require()
+    kept.node.variables[VARIABLE] = "2"
+    eventually(lambda: kept.left == 1)  # with nobody asking
+    kept.lease._carrying.look()
+    kept.round()
+    assert kept.left == 1, "once"
+
+
+def test_whoever_has_the_node_already_when_the_lease_runs_out_has_its_calls(kept: Kept) -> None:
+    kept.round()
+    kept.node.variables[VARIABLE] = "2"
+    kept.ran_out()
+    assert kept.left == 1
+
+
+def test_the_store_comes_back_and_nobody_was_there_meanwhile(kept: Kept) -> None:
+    kept.ran_out()
+    kept.store.fails, kept.store.holder = False, ""
+    kept.round()
+    assert kept.held()
+    assert kept.lease.fence.token == 2
+    kept.lease._carrying.look()
+    assert (kept.told, kept.left) == (["taken", "lost", "taken"], 0)
+
+
+@pytest.mark.parametrize(("holder", "on_node"), [("other", "1"), ("", "5")])
+def test_the_store_comes_back_and_somebody_was(kept: Kept, holder: str, on_node: str) -> None:
+    """Another holds it now; or held it, and went again before we looked."""
+    kept.ran_out()
+    kept.store.fails, kept.store.holder = False, holder
+    kept.node.variables[VARIABLE] = on_node
+    kept.round()
+    assert kept.left == 1
+    assert kept.held() == (holder == "")
+
+
+@pytest.mark.parametrize("seen", ["by the store", "on the node"])
+def test_to_a_sibling_no_calls_are_left(kept: Kept, seen: str) -> None:
+    """Workers of one machine: each serves its own calls, whoever of them holds the node."""
+    kept.lease.is_kin = lambda holder: holder in ("me", "sibling")
+    kept.ran_out()
+    kept.store.fails, kept.store.holder, kept.store.token = False, "sibling", 2
+    if seen == "by the store":
+        kept.round()
+    else:
+        kept.node.variables[VARIABLE] = "2"
+        kept.lease._carrying.look()
+    assert kept.left == 0
+    assert kept.lease._carrying._token is None, "looked after no longer"
+
+
+def test_a_node_that_cannot_be_asked_either_keeps_its_calls_a_moment_only(kept: Kept) -> None:
+    kept.ran_out()
+    kept.node.connected = False
+    kept.lease._carrying.look()
+    assert kept.left == 0
+    eventually(lambda: kept.left == 1)
+
+
+def test_a_node_that_is_out_of_reach_when_the_lease_runs_out_is_left(kept: Kept) -> None:
+    kept.round()
+    kept.store.fails = True
+    kept.node.connected = False
+    kept.now += 6
+    kept.round()
+    assert (kept.told, kept.left) == (["taken", "lost"], 1)
+
+
+def test_a_store_that_is_away_is_told_of_once(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for _ in range(2):
+        kept.round()
+        kept.store.fails = True
+        for _ in range(5):
+            kept.round()
+        kept.store.fails = False
+    kept.round()
+    said = [record.message for record in caplog.records if "kept" in record.message]
+    assert said == ["lease not kept", "lease is kept again"] * 2
+
+
 def test_another_one_took_it(kept: Kept) -> None:
     kept.round()
     kept.store.holder, kept.store.token = "other", 2
     kept.round()
     assert not kept.held()
     assert kept.told == ["taken", "lost"]
+    assert kept.left == 1
     kept.store.holder = ""
     kept.round()
     assert kept.lease.fence.token == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fscontrol.calls import routing
 from fscontrol.calls.admission import TrunkSource
-from fscontrol.calls.called_number import REQUEST_URI, SOURCES, Claim, NumberRules, forms
+from fscontrol.calls.called_number import REGISTRATION, REQUEST_URI, SOURCES, Claim, NumberRules, forms
 from fscontrol.calls.routing import Accept, Reason, Reject, Verdict, admit, decide, texts_to_look_up
 from fscontrol.model.organization import PhoneNumber
 from fscontrol.store.base import Assignment
@@ -162,6 +162,29 @@ UNASSIGNED = number(THREE, assistant_id=None)
 )  # fmt: skip
 def test_decisions(users: list[str], owners: list[TrunkSource], numbers: Owned, expected: object) -> None:
     assert outcome(route(users, owners, numbers)) == expected
+
+
+EXTENSION = number(ONE, destination_key="9228")
+OTHERS_EXTENSION = number(TWO, destination_key="9228")
+
+
+@pytest.mark.parametrize(
+    ("owners", "numbers", "expected"),
+    [
+        (A, {"a": [EXTENSION]}, ("a", ONE, 123)),
+        (A_AND_B, {"a": [EXTENSION]}, ("a", ONE, 123)),
+        (A_AND_B, {"b": [OTHERS_EXTENSION]}, Reason.UNKNOWN_NUMBER),  # a's registration never leads to b
+        (A_AND_B, {"a": [EXTENSION], "b": [OTHERS_EXTENSION]}, Reason.AMBIGUOUS_NUMBER),  # nor chooses a
+        (A, {"a": [EXTENSION, OTHERS_EXTENSION]}, Reason.AMBIGUOUS_NUMBER),
+        (A, {"a": [number(ONE)]}, Reason.UNKNOWN_NUMBER),
+        (A, {"a": []}, Reason.UNKNOWN_NUMBER),
+    ],
+)
+def test_a_registration_names_a_number_of_its_own_organisation(
+    owners: list[TrunkSource], numbers: Owned, expected: object
+) -> None:
+    claimed = [claim("gw+a.t.ab12cd34"), Claim(REGISTRATION, "<sip:gw+a.t.ab12cd34@h>", "9228", "a")]
+    assert outcome(decide(claimed, owners, look_up(numbers, texts_to_look_up(claimed, owners)))) == expected
 
 
 def test_a_number_goes_with_the_trunk_it_is_bound_to() -> None:

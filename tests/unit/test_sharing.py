@@ -12,7 +12,7 @@ import pytest
 
 from fscontrol.calls.sharing import Sharing, alone
 from fscontrol.esl.event import Event
-from fscontrol.esl.lease import holder_name, is_running, worker_of
+from fscontrol.esl.holders import holder_name, is_running, worker_of
 from fscontrol.model.worker import WORKER_VARIABLE, WorkerPlace, pid_of
 from fscontrol.telemetry.adding import added_up
 from fscontrol.telemetry.metrics import Metrics
