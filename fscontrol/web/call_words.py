@@ -51,6 +51,10 @@ REASONS: Mapping[str, Advice] = {
         "Compare the step media with media_ip_cidrs and media_encryption of the trunk.",
     ),
     "draining": Advice("The node takes no new calls: it is being drained."),
+    "node_unreachable": Advice(
+        "Its FreeSWITCH asks us, and nobody reaches it over the Event Socket: nothing could carry the audio.",
+        "See the page of nodes and `fscontrol doctor`: the password, the port, a firewall between.",
+    ),
     "unavailable": Advice(
         "The control plane could not decide in time: its store could not be asked, or it was overloaded.",
         "See the log of the time of the call.",

@@ -172,10 +172,16 @@ class House:
         later = BatchRow(number=1, asked=asked, due_at=4e9)
         store.add_batch(Batch(id=BATCH, organization="7", name=f"{CANARY} calls", rows=1), [later])
         victim = self.bridge.application.keys.create(f"{CANARY} key", Role.VIEWER, "7", HOUSE).key
-        # While a changed trunk's new gateway takes over there are two.
-        eventually(lambda: len(self._gateways()) == 1)
+        eventually(self._is_settled)
         (gateway,) = self._gateways()
         return {**PATHS, "gateway": gateway, "key_id": victim.id}
+
+    def _is_settled(self) -> bool:
+        """Whether what the request before changed has come to its end: meanwhile a changed trunk has two gateways."""
+        store = self.bridge.application.store
+        results = store.node_results("7")
+        wanted = store.generation("7")
+        return bool(results) and all(one.applied_generation == wanted for one in results)
 
     def _gateways(self) -> list[str]:
         return [name for name in self.bridge.gateways() if CANARY in name]
