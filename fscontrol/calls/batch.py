@@ -20,6 +20,7 @@ from fscontrol.calls.batch_rows import Rows
 from fscontrol.calls.batch_run import BREATH_SECONDS, Run
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.outbound import OutboundCalls
+from fscontrol.calls.wishes import Wishes
 from fscontrol.errors import FscontrolError, LeaseLost
 from fscontrol.esl.holders import is_dead_neighbour
 from fscontrol.esl.nodes import Nodes
@@ -54,10 +55,11 @@ class Batches:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         calls_kept: int,
+        wishes: Wishes,
     ) -> None:
         self._name = name
         self._store = store
-        self._rows = Rows(store, book, nodes, calls, is_placed, clock, monotonic, calls_kept)
+        self._rows = Rows(store, book, nodes, calls, is_placed, clock, monotonic, calls_kept, wishes)
         self._clock = clock
         self._monotonic = monotonic
         self._runs: dict[str, Run] = {}

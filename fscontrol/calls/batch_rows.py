@@ -17,7 +17,8 @@ from fscontrol.calls.book import CallBook
 from fscontrol.calls.ordering import Wanted, order
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.calls.placing import Placing
-from fscontrol.errors import EslError, FscontrolError, NotFound, RequestError
+from fscontrol.calls.wishes import Wishes
+from fscontrol.errors import EslError, FscontrolError, NotFound, RequestError, StoreError
 from fscontrol.esl import commands
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.batch import BatchRow, BatchState, RowState, after, given_up, may_pass
@@ -47,6 +48,7 @@ class Rows:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         calls_kept: int,
+        wishes: Wishes,
     ) -> None:
         self._store = store
         self._book = book
@@ -56,6 +58,7 @@ class Rows:
         self._clock = clock
         self._monotonic = monotonic
         self._calls_kept = calls_kept
+        self._wishes = wishes
 
     def place_one(self, run: Run) -> bool:
         """Whether a row was dealt with."""
@@ -126,7 +129,8 @@ class Rows:
             return
         if not record.status.is_final and not record.attempts and not self._is_placed(record):
             # Whoever placed it died before its first INVITE.
-            changes = {"status": CallStatus.FAILED, "reason": "ended_unseen", "ended_at": self._clock()}
+            status, reason = self._wishes.ended_unseen(record)
+            changes = {"status": status, "reason": reason, "ended_at": self._clock()}
             record = self._book.put(record.model_copy(update=changes), Tell.STATUS)
         if record.status.is_final:
             self.over(run, record)
@@ -173,7 +177,9 @@ class Rows:
             return
         try:
             record = self._book.get(call_sid)
+            if record.is_being_placed:
+                self._wishes.note(call_sid)  # by another control plane, which had the batch before us
             if record.uuid and not record.status.is_final:
                 self._nodes[record.node].request(commands.kill_channel(record.uuid))
-        except (NotFound, EslError, KeyError) as error:
+        except (NotFound, EslError, StoreError, KeyError) as error:
             log.warning("a call is not hung up", extra={"call_sid": call_sid, "reason": str(error)})

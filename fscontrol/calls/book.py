@@ -21,6 +21,7 @@ from fscontrol.calls.endings import epoch_seconds, status_of_ending
 from fscontrol.calls.limits import Places
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
+from fscontrol.calls.wishes import Wishes
 from fscontrol.errors import NotFound, StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus, MediaFigures
@@ -229,21 +230,19 @@ class CallBook:
                     self._active.setdefault(record.call_sid, record)
                 self._limits.restore(record.call_sid, record.scopes)
             elif record.started_at < asked_at:
-                status = CallStatus.COMPLETED if record.answered_at else CallStatus.FAILED
+                status, reason = Wishes(self._store, self._clock).ended_unseen(record)
                 ended_at = None if lost_at is None else max(lost_at, record.answered_at or record.started_at)
-                self._end(record, status, {"reason": "ended_unseen"}, ended_at)
+                self._end(record, status, {"reason": reason}, ended_at)
 
     def _end(
         self, record: CallRecord, status: CallStatus, changes: dict[str, object], at: float | None = None
     ) -> None:
         ended_at = self._clock() if at is None else at
         if changes.get("duration_seconds") is None:
-            since = record.answered_at
-            changes["duration_seconds"] = round(ended_at - since) if since else 0
+            changes["duration_seconds"] = round(ended_at - record.answered_at) if record.answered_at else 0
         self.put(record.model_copy(update={**changes, "status": status, "ended_at": ended_at}), Tell.STATUS)
-        cause = changes.get("hangup_cause", "")
-        extra = {"call_sid": record.call_sid, "status": status.value, "hangup_cause": cause}
-        log.info("call ended", extra=extra)
+        told = {"status": status.value, "hangup_cause": changes.get("hangup_cause", "")}
+        log.info("call ended", extra={"call_sid": record.call_sid, **told})
 
     def _write(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
         """Write one after the other for each call: a store with several connections could turn two round."""

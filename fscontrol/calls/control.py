@@ -16,11 +16,11 @@ import gevent
 from fscontrol.calls.channel_state import HELD_VARIABLE, MUTED_VARIABLE, RECORDINGS_VARIABLE
 from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.calls.live import LiveCalls, Outcome
-from fscontrol.errors import CallOver, CommandRefused, FscontrolError, NotFound
+from fscontrol.errors import CallOver, CommandRefused, EslError, FscontrolError, NotFound
 from fscontrol.esl import call_commands, commands
 from fscontrol.esl.call_commands import Direction
 from fscontrol.esl.event import Event
-from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord
+from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, CallStatus
 from fscontrol.telemetry.greenlets import spawn
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,8 @@ _DIRECTIONS: dict[Muted, tuple[Direction, ...]] = {
 
 class CallControl:
     """The actions. `has_stream` says whether an assistant's audio flows through `unicast`; `terminates_on_hold` whether
-    a call's trunk wants that; `cancel` ends a call that is being placed here, if it is.
+    a call's trunk wants that; `cancel` ends a call that is being placed here, if it is; `wish` leaves word for whoever
+    places it, False when that was left before.
     `media_dir` and `recordings_dir` are absolute, as FreeSWITCH sees them.
     """
 
@@ -51,6 +52,7 @@ class CallControl:
         recordings_dir: Path,
         has_stream: Callable[[str], bool],
         terminates_on_hold: Callable[[CallRecord], bool],
+        wish: Callable[[str], bool],
         cancel: Callable[[str], bool] = lambda _call_sid: False,
     ) -> None:
         self._calls = calls
@@ -59,22 +61,50 @@ class CallControl:
         self._recordings_dir = recordings_dir
         self._has_stream = has_stream
         self._terminates_on_hold = terminates_on_hold
+        self._wish = wish
         self._cancel = cancel
 
     def terminate(self, call_sid: str, cause: str = "NORMAL_CLEARING") -> Outcome:
         """Hang up. A call that was ended by this very action has been ended already; any other end is `CallOver`."""
         with self._calls.lock(call_sid):
             record = self._calls.book.get(call_sid)
-            ended_here = any(step.step == "terminate" for step in record.steps)
-            if ended_here:
+            was_ended = any(step.step == "terminate" for step in record.steps)
+            is_known = self._calls.book.knows(call_sid)
+            if was_ended and (is_known or record.status.is_final):
                 return Outcome("the call has been ended", already=True)
             call = self._calls.live(call_sid)
-            if call.is_being_placed:
-                cause = "ORIGINATOR_CANCEL"
-            if not self._cancel(call_sid):
-                self._calls.tell(call, commands.kill_channel(call.uuid, cause))
-            self._calls.note(call, "terminate", "hung up", cause)
+            if call.is_being_placed and (ended := self._end_placing(call)) is not None:
+                return ended
+            call = self._calls.live(call_sid)
+            if not is_known and not was_ended:
+                # Another control plane's: noted after its end was written, this would undo it.
+                self._calls.note(call, "terminate", "hung up", cause)
+            self._calls.tell(call, commands.kill_channel(call.uuid, cause))
+            if is_known:
+                self._calls.note(call, "terminate", "hung up", cause)
+            return Outcome("the call is ended", already=was_ended)
+
+    def _end_placing(self, call: CallRecord) -> Outcome | None:
+        """End a call that nobody has answered; None: it was answered, or ended, at this very moment.
+
+        Its record is its placer's: what we write of a call that another control plane places would undo what that one
+        writes. The wish comes first and the record is read after it; the placer writes first and looks for wishes after
+        that. So one of the two sees the other.
+        """
+        if self._cancel(call.call_sid):
             return Outcome("the call is ended")
+        is_new = self._wish(call.call_sid)
+        now = self._calls.book.get(call.call_sid)
+        if now.status is CallStatus.CANCELED:
+            return Outcome("the call is ended", already=not is_new)
+        if not now.is_being_placed:
+            return None
+        try:
+            if now.uuid:
+                self._calls.tell(now, commands.kill_channel(now.uuid, "ORIGINATOR_CANCEL"))
+        except (CallOver, EslError):
+            log.info("a call is left to whoever places it", extra={"call_sid": call.call_sid})
+        return Outcome("the call ends: it is not placed any further", already=not is_new)
 
     def play(self, call_sid: str, *, file: str = "", url: str = "", mix: bool = False) -> Outcome:
         """Play a file of the media directory, or the audio of a URL, in place of what plays now.

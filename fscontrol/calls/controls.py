@@ -17,6 +17,7 @@ from fscontrol.calls.live import LiveCalls
 from fscontrol.calls.lost_assistants import LostAssistants
 from fscontrol.calls.rule_actions import RuleActions
 from fscontrol.calls.transfer import CallTransfer, outbound_gateways
+from fscontrol.calls.wishes import Wishes
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 from fscontrol.esl.nodes import Nodes
@@ -98,6 +99,7 @@ def make_controls(
         recordings_dir=settings.recordings_dir.absolute(),
         has_stream=has_stream,
         terminates_on_hold=terminates_on_hold,
+        wish=Wishes(store, time.time).note,
         cancel=cancel,
     )
     transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds, may_refer)

@@ -15,6 +15,7 @@ from fscontrol.calls.announcing import Tell
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.channel_state import is_answered
 from fscontrol.calls.legs import Legs
+from fscontrol.calls.wishes import Wishes
 from fscontrol.errors import CommandRefused, EslError, FscontrolError, NotFound, StoreError
 from fscontrol.esl import call_commands, commands, originate
 from fscontrol.esl.client import NodeClient
@@ -49,6 +50,7 @@ class Orphans:
         is_placing: Callable[[str], bool],
         found: Callable[[NodeClient], None],
         clock: Callable[[], float],
+        wishes: Wishes,
     ) -> None:
         self._name = name
         self._book = book
@@ -61,6 +63,7 @@ class Orphans:
         self._clock = clock
         self._failing = Outage()
         self._failing_of = {node.name: Outage() for node in nodes}
+        self._wishes = wishes
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self) -> None:
@@ -102,11 +105,12 @@ class Orphans:
             ):
                 continue
             try:
-                answered = is_answered(node.request(call_commands.channel(record.uuid)))
+                if self._wishes.among([record.call_sid]):
+                    node.request(commands.kill_channel(record.uuid, "ORIGINATOR_CANCEL"))
+                elif is_answered(node.request(call_commands.channel(record.uuid))):
+                    self._mark(record)
             except CommandRefused:
                 continue  # gone this moment: its hang-up is on its way
-            if answered:
-                self._mark(record)
 
     def _answered(self, node: NodeClient, event: Event) -> None:
         call_sid = event.variable(CALL_SID_VARIABLE)
@@ -126,7 +130,10 @@ class Orphans:
                 # We gave it up while its node was away: nobody is to talk to an empty line.
                 node.request(commands.kill_channel(uuid))
             elif record.is_being_placed and not self.is_placed(record):
-                self._mark(record)
+                if self._wishes.among([call_sid]):
+                    node.request(commands.kill_channel(uuid))
+                else:
+                    self._mark(record)
         except NotFound:
             log.warning("an outbound leg is not in the book", extra={"call_sid": call_sid})
         except FscontrolError as error:

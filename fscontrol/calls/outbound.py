@@ -79,6 +79,11 @@ class OutboundCalls:
         """A name for a call that may be placed."""
         return self._new_call_sid()
 
+    @property
+    def being_placed(self) -> list[str]:
+        """Which they are."""
+        return list(self._placing)
+
     def is_placing(self, call_sid: str) -> bool:
         """Whether this control plane is placing it now."""
         return call_sid in self._placing
@@ -144,7 +149,8 @@ class OutboundCalls:
         placing = self._placing.get(call_sid)
         if placing is None:
             return False
-        placing.end("ORIGINATOR_CANCEL")
+        placing.cancel()
+        self._book.advance(call_sid, steps=tuple(placing.steps))
         return True
 
     def hung_up(self, event: Event, close: Callable[[], None]) -> None:
@@ -173,9 +179,8 @@ class OutboundCalls:
                 return
             self._places.release(placing.call_sid)
         if placing.ends_for:
-            canceled = placing.ends_for == "ORIGINATOR_CANCEL"
-            status = CallStatus.CANCELED if canceled else CallStatus.FAILED
-            self._trying.close(placing, status, "canceled" if canceled else placing.ends_for)
+            status = CallStatus.CANCELED if placing.is_canceled else CallStatus.FAILED
+            self._trying.close(placing, status, "canceled" if placing.is_canceled else placing.ends_for)
         elif placing.last is None:
             reason = placing.unserved or ("trunk_limit" if placing.is_only_full else "no_trunk")
             self._trying.close(placing, CallStatus.FAILED, reason)

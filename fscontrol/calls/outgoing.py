@@ -22,6 +22,7 @@ from fscontrol.calls.prewarming import Prewarm
 from fscontrol.calls.trying import Trying
 from fscontrol.calls.waiting import PlaceQueue
 from fscontrol.calls.ways_out import WaysOut
+from fscontrol.calls.wishes import Wishes
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.nodes import Nodes
 from fscontrol.model.registration import GatewayState, Registration
@@ -37,6 +38,7 @@ class Outgoing:
     legs: Legs
     orphans: Orphans
     batches: Batches
+    wishes: Wishes
 
     def follow(self, node: NodeClient) -> None:
         """Take the events of a node that concern them; `calls.hung_up` is for its CHANNEL_HANGUP_COMPLETE."""
@@ -46,11 +48,13 @@ class Outgoing:
     def start(self) -> None:
         """Begin to look after calls."""
         self.orphans.start()
+        self.wishes.start(lambda: self.calls.being_placed, self.calls.cancel)
         self.batches.start()
 
     def stop(self) -> None:
         """Legs that ring go on; a restarted control plane takes them up."""
         self.batches.stop()
+        self.wishes.stop()
         self.orphans.stop()
 
 
@@ -90,12 +94,13 @@ def make_outgoing(
             found = Registration(node, gateway, GatewayState.NOREG, "", 0.0)
         return found
 
+    wishes = Wishes(store, time.time)
     calls = OutboundCalls(
         name,
         book,
         nodes,
         legs,
-        Trying(book, nodes, legs, rules, time.time, take_over),
+        Trying(book, nodes, legs, rules, time.time, take_over, wishes),
         WaysOut(store, open_nodes, seen, random).of,
         store.organization,
         limits,
@@ -105,8 +110,17 @@ def make_outgoing(
         new_call_sid=new_call_sid,
         clock=time.time,
     )
-    orphans = Orphans(name, book, store, nodes, legs, is_ours, calls.is_placing, found, time.time)
+    orphans = Orphans(name, book, store, nodes, legs, is_ours, calls.is_placing, found, time.time, wishes)
     batches = Batches(
-        name, store, book, nodes, calls, orphans.is_placed, time.time, time.monotonic, settings.calls_kept
+        name,
+        store,
+        book,
+        nodes,
+        calls,
+        orphans.is_placed,
+        time.time,
+        time.monotonic,
+        settings.calls_kept,
+        wishes,
     )
-    return Outgoing(calls, legs, orphans, batches)
+    return Outgoing(calls, legs, orphans, batches, wishes)

@@ -23,6 +23,8 @@ from fscontrol.model.organization import Organization
 from fscontrol.model.outbound import Attempt, OutboundRequest, Skipped
 from fscontrol.model.trunk import Trunk
 
+_CANCELED = "ORIGINATOR_CANCEL"
+
 
 class Placing:
     """`ends_for` says why it is to end: a hangup cause, or a reason of ours; empty while nobody wants that.
@@ -90,6 +92,17 @@ class Placing:
             self.leg.changed.set()
         if self.waiter is not None:
             self.waiter.leave()
+
+    def cancel(self) -> None:
+        """Somebody has asked for its end, here or elsewhere."""
+        if not self.ends_for:
+            self.note("terminate", "hung up", _CANCELED)
+            self.end(_CANCELED)
+
+    @property
+    def is_canceled(self) -> bool:
+        """Whether that is why it ends."""
+        return self.ends_for == _CANCELED
 
     @staticmethod
     def kill(nodes: Nodes, leg: Leg, cause: str) -> None:

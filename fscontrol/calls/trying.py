@@ -21,6 +21,7 @@ from fscontrol.calls.failover import Ending, is_our_fault, status_of, verdict_of
 from fscontrol.calls.legs import Leg, Legs
 from fscontrol.calls.permissions import CarrierOutcome
 from fscontrol.calls.placing import Placing
+from fscontrol.calls.wishes import Wishes
 from fscontrol.errors import UnsafeArgument
 from fscontrol.esl.nodes import Nodes
 from fscontrol.esl.originate import originate
@@ -45,6 +46,7 @@ class Trying:
         rules: DialRules,
         clock: Callable[[], float],
         take_over: Callable[[str, str], None],
+        wishes: Wishes,
     ) -> None:
         self._book = book
         self._nodes = nodes
@@ -52,6 +54,7 @@ class Trying:
         self._rules = rules
         self._clock = clock
         self._take_over = take_over
+        self._wishes = wishes
 
     def begin_to_wait(self, placing: Placing, seconds: float) -> float:
         """Until when the call may wait for places, in seconds of the monotonic clock; counted from the first time."""
@@ -100,6 +103,10 @@ class Trying:
                 placing.attempts.pop()  # never asked for
                 self.close(placing, CallStatus.FAILED, "unavailable")
                 return True
+            if self._is_to_end(placing):
+                placing.passage.tell(CarrierOutcome.NOTHING)
+                placing.attempts.pop()
+                return None
             attempting = Attempting(
                 self._nodes[way.node], leg, dial.ring_seconds,
                 dial.progress_seconds, lambda: bool(placing.ends_for),
@@ -128,6 +135,12 @@ class Trying:
             gevent.sleep(_STORE_SECONDS / _STORE_LOOKS)
         return False
 
+    def _is_to_end(self, placing: Placing) -> bool:
+        """Whether somebody wants that, here or at another control plane."""
+        if not placing.ends_for and self._wishes.among([placing.call_sid]):
+            placing.cancel()
+        return bool(placing.ends_for)
+
     def _ringing(self, placing: Placing, leg: Leg) -> None:
         """Told as it happens, once a call."""
         if leg.ringing_at is None or placing.attempts[-1].ringing_at is not None:
@@ -143,7 +156,7 @@ class Trying:
 
     def _judge(self, placing: Placing, way: Way, ending: Ending) -> bool | None:
         said = f"{ending.sip_status or ''} {ending.hangup_cause}".strip()
-        if placing.ends_for:
+        if self._is_to_end(placing):
             placing.passage.tell(CarrierOutcome.NOTHING)
             self._note_end(placing, AttemptOutcome.CANCELED, ending)
             placing.last = ending
@@ -174,7 +187,8 @@ class Trying:
         if leg.ended is not None:
             leg.close()  # hung up the moment it was answered
             return
-        if placing.ends_for:
+        if self._is_to_end(placing):
+            self._book.advance(placing.call_sid, steps=tuple(placing.steps))
             placing.kill(self._nodes, leg, "NORMAL_CLEARING")
         if leg.was_in_doubt:
             self._take_over(leg.node, placing.call_sid)

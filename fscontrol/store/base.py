@@ -24,8 +24,9 @@ from fscontrol.store.placements import PlacementStore
 from fscontrol.store.rows import NodeResultRow, Row
 from fscontrol.store.shared_places import SharedPlaces
 from fscontrol.store.trunk_state import TrunkStateStore
+from fscontrol.store.wishes import WishStore
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """How many migrations make a store of today, in either engine; they are in `sqlite_schema` and `redis_schema`."""
 DAYS_KEPT = 30
 """Days that records of calls are kept, unless a setting says otherwise."""
@@ -90,7 +91,7 @@ class OutboxDepth(BaseModel):
     dropped: int = 0
 
 
-class Store(KeyStore, PlacementStore, TrunkStateStore, AlarmStore, BatchStore, Protocol):
+class Store(KeyStore, PlacementStore, TrunkStateStore, AlarmStore, BatchStore, WishStore, Protocol):
     """One store for the process. Methods may switch greenlets, never block the hub, and raise `StoreError`."""
 
     def fingerprint_key(self) -> bytes:

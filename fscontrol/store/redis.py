@@ -28,6 +28,7 @@ from fscontrol.store.redis_placements import RedisPlacements
 from fscontrol.store.redis_places import RedisPlaces
 from fscontrol.store.redis_schema import migrate
 from fscontrol.store.redis_trunks import RedisTrunks
+from fscontrol.store.redis_wishes import RedisWishes
 from fscontrol.store.sealing import keep_open, open_organization, seal_organization
 from fscontrol.store.secrets import Vault
 from fscontrol.store.shared_places import SharedPlaces
@@ -38,7 +39,7 @@ _MOST_CONNECTIONS = 64
 
 
 class RedisStore(
-    RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisAlarms, RedisBackup, RedisBatches
+    RedisNodes, RedisKeys, RedisPlacements, RedisTrunks, RedisAlarms, RedisBackup, RedisBatches, RedisWishes
 ):  # fmt: skip
     """`Store` on a Redis server. `timeout` (seconds) bounds every command.
 

@@ -34,6 +34,7 @@ from fscontrol.store.sqlite_outbox import SqliteOutbox, add_messages
 from fscontrol.store.sqlite_placements import SqlitePlacements
 from fscontrol.store.sqlite_schema import CALLS_ORGANIZATION, migrate
 from fscontrol.store.sqlite_trunks import SqliteTrunks
+from fscontrol.store.sqlite_wishes import SqliteWishes
 from fscontrol.telemetry.threads import on_a_thread
 
 _T = TypeVar("_T")
@@ -53,6 +54,7 @@ class SqliteStore(
     SqliteTrunks,
     SqliteAlarms,
     SqliteBatches,
+    SqliteWishes,
 ):
     """`Store` on one file. Several processes may open it; WAL lets them read while one writes."""
 

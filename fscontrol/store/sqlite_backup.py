@@ -33,6 +33,7 @@ _HOLDING = (
 """Tables whose rows somebody would miss."""
 _ALL = (
     *_HOLDING, "batches", "phone_numbers", "outbox_turns", "meta", "changes", "breakers", "trunk_figures", "alarms",
+    "wishes",
 )  # fmt: skip
 
 

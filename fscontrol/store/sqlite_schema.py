@@ -23,6 +23,7 @@ from fscontrol.store.sqlite_outbox import BY_DESTINATION
 from fscontrol.store.sqlite_outbox import SCHEMA as OUTBOX_SCHEMA
 from fscontrol.store.sqlite_placements import SCHEMA as PLACEMENTS_SCHEMA
 from fscontrol.store.sqlite_trunks import SCHEMA as TRUNKS_SCHEMA
+from fscontrol.store.sqlite_wishes import SCHEMA as WISHES_SCHEMA
 
 Migration = Callable[[sqlite3.Connection, Vault], None]
 
@@ -78,6 +79,7 @@ def _create_tables(db: sqlite3.Connection, _vault: Vault) -> None:
             + TRUNKS_SCHEMA
             + ALARMS_SCHEMA
             + BATCHES_SCHEMA
+            + WISHES_SCHEMA
         ).split(";"),
     ):
         db.execute(statement)
@@ -109,5 +111,16 @@ def _add_batches(db: sqlite3.Connection, vault: Vault) -> None:
         db.execute("ALTER TABLE placements ADD COLUMN is_done INTEGER NOT NULL DEFAULT 1")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create_tables, _seal_fingerprint_key, _add_destinations, _add_batches)
+def _add_wishes(db: sqlite3.Connection, vault: Vault) -> None:
+    """Version 4 could not note that a call is to end which another control plane places."""
+    _create_tables(db, vault)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _create_tables,
+    _seal_fingerprint_key,
+    _add_destinations,
+    _add_batches,
+    _add_wishes,
+)
 """Step n makes version n + 1 of version n. None is ever changed once it was released; a new one is added at the end."""

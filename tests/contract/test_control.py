@@ -22,6 +22,7 @@ from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.calls.limits import Limits
 from fscontrol.calls.live import LiveCalls
 from fscontrol.calls.transfer import CallTransfer
+from fscontrol.calls.wishes import Wishes
 from fscontrol.errors import (
     CallNotAnswered,
     CallOver,
@@ -108,6 +109,7 @@ def running(kind: str, work: Path) -> Iterator[Desk]:
             recordings_dir=work / "recordings",
             has_stream=lambda call_sid: call_sid in desk.streams,
             terminates_on_hold=lambda _call: desk.ends_on_hold,
+            wish=Wishes(store, time.time).note,
         )
         transfer = CallTransfer(calls, lambda _call: desk.gateways, PROFILE, 5)
         desk = Desk(switch, work, book, control, transfer)
