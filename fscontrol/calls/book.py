@@ -17,6 +17,7 @@ from gevent.event import Event as Signal
 from fscontrol.calls.announcing import Announcer, Tell, tell_of_end
 from fscontrol.calls.caller_rtp import hangup_facts
 from fscontrol.calls.channel_state import channel_uuids
+from fscontrol.calls.concluding import concluded
 from fscontrol.calls.endings import epoch_seconds, status_of_ending
 from fscontrol.calls.limits import Places
 from fscontrol.calls.masking import masked
@@ -92,7 +93,7 @@ class CallBook:
 
     def put(self, record: CallRecord, tell: Tell = Tell.NOTHING) -> CallRecord:
         """Keep the newest state of a call, durably, with the messages about it; returns it as kept."""
-        messages: list[OutboxMessage] = []
+        record, messages = concluded(record), list[OutboxMessage]()
         if self._announcer is not None:
             record, messages = self._announcer.announce(record, tell, self._clock())
         if record.status.is_final:

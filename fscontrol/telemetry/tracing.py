@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from fscontrol import __version__
 from fscontrol.errors import ConfigurationError
+from fscontrol.model.outbound import AttemptOutcome
 from fscontrol.telemetry import correlation
 from fscontrol.telemetry.greenlets import spawn
 
@@ -192,7 +193,8 @@ def spans_of(record: CallRecord) -> Iterator[Span]:
         yield part(step.step, number, at + began, at + step.at, decision=step.decision, detail=step.detail)
         before, is_live = step.at, is_live or step.step in _LIVE_STEPS
     for number, attempt in enumerate(record.attempts):
-        over = attempt.ended_at or record.answered_at or ended
+        was_answered = attempt.outcome is AttemptOutcome.ANSWERED  # it ends with the call; the attempt was over then
+        over = (record.answered_at if was_answered else attempt.ended_at) or ended
         said = {"trunk": attempt.trunk_id, "node": attempt.node, "outcome": attempt.outcome.value}
         told = {"sip_status": attempt.sip_status, "hangup_cause": attempt.hangup_cause}
         yield part("attempt", number, attempt.started_at, over, **said, **told)

@@ -104,7 +104,9 @@ def test_what_is_tried_next(
     assert record["attempts"][0]["started_at"] >= record["started_at"]
     if status == "in-progress":
         assert both.bridge.ask("POST", f"/api/calls/{call_sid}/terminate")[0] == 200
-        assert both.ended(call_sid)["status"] == "completed"
+        ended = both.ended(call_sid)
+        assert ended["status"] == "completed"
+        assert ended["attempts"][-1]["ended_at"] == ended["ended_at"]
     told = both.backend.statuses
     eventually(lambda: told(call_sid)[-1] == both.record(call_sid)["status"])
     assert told(call_sid)[0] == "initiated"
