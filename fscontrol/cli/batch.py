@@ -46,7 +46,7 @@ def batch() -> None:
 @click.option("--max-concurrent", type=click.IntRange(1, 1_000), help="Calls at once; default 30.")
 @click.option(
     "--calls-per-second",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=click.FloatRange(0.01, 100),
     help="Calls begun in a second; default 5.",
 )
 @click.option("--organization", default="", help="Whose calls they are, where the key does not say.")

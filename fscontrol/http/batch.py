@@ -30,7 +30,7 @@ from fscontrol.http.batch_documents import (
 from fscontrol.http.calls import idempotency_key, owner_of
 from fscontrol.http.operation import Query, operation
 from fscontrol.model.access import Role
-from fscontrol.model.batch import MOST_CONCURRENT, MOST_PER_SECOND, Batch
+from fscontrol.model.batch import LEAST_PER_SECOND, MOST_CONCURRENT, MOST_PER_SECOND, Batch
 from fscontrol.store.base import Store
 
 _CSV = "text/csv"
@@ -46,7 +46,7 @@ _OF_CSV = (
     ),
     Query(
         "calls_per_second",
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_PER_SECOND},
+        {"type": "number", "minimum": LEAST_PER_SECOND, "maximum": MOST_PER_SECOND},
         "of a batch sent as CSV: calls begun in a second",
     ),
 )
@@ -158,4 +158,9 @@ def _read_json(raw: bytes) -> tuple[dict[str, Any], Iterator[tuple[str, object]]
 
 
 def _read_csv(raw: bytes) -> tuple[dict[str, Any], Iterator[tuple[str, object]]]:
+    known = [one.name for one in _OF_CSV]
+    if unknown := [name for name in request.args if name not in known]:
+        # `max_concurent=1` left out in silence would call ten thousand people at the pace of nobody's choice.
+        why = f"is not known here; there are {', '.join(known)}"
+        raise InvalidDocument([Problem(f"?{name[:80]}", why) for name in unknown])
     return {name: value for name, value in request.args.items() if value}, read_csv(raw)

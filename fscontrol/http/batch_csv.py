@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fscontrol.calls.masking import masked_text
-from fscontrol.errors import MalformedBody
+from fscontrol.errors import MalformedBody, Problem
 from fscontrol.model.batch import BatchRow
 
 COLUMNS = (
@@ -32,8 +32,11 @@ RESULTS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def read_csv(raw: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row by the line it ends on, as an object of a JSON batch would be. Raises `MalformedBody`."""
+def read_csv(raw: bytes) -> Iterator[tuple[str, dict[str, Any] | Problem]]:
+    """Each row by the line it ends on, as an object of a JSON batch would be, or why it is none.
+
+    Raises `MalformedBody`.
+    """
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeError:
@@ -47,7 +50,8 @@ def read_csv(raw: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
         _check(columns)
         for cells in lines:
             if any(cell.strip() for cell in cells):
-                yield f"line {lines.line_num}", _row(columns, cells, lines.line_num)
+                place = f"line {lines.line_num}"
+                yield place, _row(columns, cells, place)
     except csv.Error as error:
         raise MalformedBody(f"the body is not CSV: {error} at line {lines.line_num}") from None
 
@@ -60,9 +64,9 @@ def _check(columns: list[str]) -> None:
         raise MalformedBody(f"the first line names the columns: {allowed}; {why}")
 
 
-def _row(columns: list[str], cells: list[str], line: int) -> dict[str, Any]:
+def _row(columns: list[str], cells: list[str], place: str) -> dict[str, Any] | Problem:
     if len(cells) != len(columns):
-        raise MalformedBody(f"line {line} has {len(cells)} cells, and there are {len(columns)} columns")
+        return Problem(place, f"has {len(cells)} cells, and there are {len(columns)} columns")
     row: dict[str, Any] = {}
     variables: dict[str, str] = {}
     for name, cell in zip(columns, cells, strict=True):

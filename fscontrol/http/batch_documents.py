@@ -16,6 +16,7 @@ from fscontrol.http.calls import NewCall
 from fscontrol.model.batch import (
     DEFAULT_CONCURRENT,
     DEFAULT_PER_SECOND,
+    LEAST_PER_SECOND,
     MOST_CONCURRENT,
     MOST_PER_SECOND,
     MOST_ROWS,
@@ -50,7 +51,7 @@ class NewBatch(BaseModel):
     name: Annotated[str, Field(max_length=200)] = ""
     from_number: Annotated[str, Field(max_length=64)] = ""
     max_concurrent: Annotated[int, Field(ge=1, le=MOST_CONCURRENT)] = DEFAULT_CONCURRENT
-    calls_per_second: Annotated[float, Field(gt=0, le=MOST_PER_SECOND)] = DEFAULT_PER_SECOND
+    calls_per_second: Annotated[float, Field(ge=LEAST_PER_SECOND, le=MOST_PER_SECOND)] = DEFAULT_PER_SECOND
     rows: Annotated[list[NewCall], Field(min_length=1, max_length=MOST_ROWS)]
 
 
@@ -131,7 +132,10 @@ def requests_of(
     from_number: str = "",
     pause: Callable[[], object] = lambda: gevent.sleep(BREATH_SECONDS),
 ) -> list[OutboundRequest]:
-    """What the rows ask for. Raises `InvalidDocument` with whatever is wrong with any of them, by its place."""
+    """What the rows ask for. Raises `InvalidDocument` with whatever is wrong with any of them, by its place.
+
+    A row may be a `Problem` already: what could not even be read as one.
+    """
     numbers = {number.phone_number: number for number in organization.phone_numbers}
     found: list[OutboundRequest] = []
     problems: list[Problem] = []
@@ -141,6 +145,9 @@ def requests_of(
             break
         if count % _ROWS_A_SLICE == 0:
             pause()
+        if isinstance(given, Problem):
+            problems.append(given)
+            continue
         try:
             read = NewCall.model_validate(given)
             wanted = Wanted(**{**read.model_dump(), "from_number": read.from_number or from_number})

@@ -19,6 +19,8 @@ from fscontrol.model.trunk import FrozenModel
 MOST_ROWS = 10_000
 MOST_CONCURRENT = 1_000
 MOST_PER_SECOND = 100.0
+LEAST_PER_SECOND = 0.01
+"""A call in a hundred seconds; what is slower is paused, or a slip of the pen."""
 DEFAULT_CONCURRENT = 30
 """Calls at once where a batch says nothing: trunks without limits must not be asked for ten thousand in one moment."""
 DEFAULT_PER_SECOND = 5.0

@@ -193,7 +193,9 @@ def spans_of(record: CallRecord) -> Iterator[Span]:
         yield part(step.step, number, at + began, at + step.at, decision=step.decision, detail=step.detail)
         before, is_live = step.at, is_live or step.step in _LIVE_STEPS
     for number, attempt in enumerate(record.attempts):
-        was_answered = attempt.outcome is AttemptOutcome.ANSWERED  # it ends with the call; the attempt was over then
+        was_answered = (
+            attempt.outcome is AttemptOutcome.ANSWERED
+        )  # it ends with the call; the attempt was over then
         over = (record.answered_at if was_answered else attempt.ended_at) or ended
         said = {"trunk": attempt.trunk_id, "node": attempt.node, "outcome": attempt.outcome.value}
         told = {"sip_status": attempt.sip_status, "hangup_cause": attempt.hangup_cause}

@@ -186,6 +186,26 @@ def test_all_that_is_wrong_with_the_rows_is_told_at_once(stand_in: House) -> Non
         assert stand_in.bridge.ask("POST", URL, body)[0] in (status, 422)
     assert send(stand_in, b"\xff\xfe")[0] == 400
     assert send(stand_in, "to_number,cost\n1,2\n")[0] == 400
+    status, answer = send(
+        stand_in, f"to_number,agenda\n{number(1)}\n{number(2)},a\nx,b\n{number(3)},a,b\n", from_number=FROM
+    )
+    assert (status, [problem["path"] for problem in answer["problems"]]) == (
+        422,
+        ["line 2", "line 4", "line 5"],
+    )
+    assert answer["problems"][2]["message"] == "has 3 cells, and there are 2 columns"
+    assert stand_in.bridge.ask("GET", "/api/calls/batches")[1]["total"] == before
+
+
+def test_what_a_batch_is_asked_for_is_known_and_sensible(stand_in: House) -> None:
+    before = stand_in.bridge.ask("GET", "/api/calls/batches")[1]["total"]
+    text = f"to_number\n{number(1)}\n"
+    status, answer = send(stand_in, text, from_number=FROM, max_concurent="1", rate="2")
+    assert (status, [problem["path"] for problem in answer["problems"]]) == (422, ["?max_concurent", "?rate"])
+    status, answer = send(stand_in, text, from_number=FROM, calls_per_second="0.001")
+    assert (status, [problem["path"] for problem in answer["problems"]]) == (422, ["calls_per_second"])
+    asked = {"rows": rows(1), "from_number": FROM, "calls_per_second": 1e-9}
+    assert stand_in.bridge.ask("POST", URL, asked)[0] == 422
     assert stand_in.bridge.ask("GET", "/api/calls/batches")[1]["total"] == before
 
 
