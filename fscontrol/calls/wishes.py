@@ -16,6 +16,7 @@ from fscontrol.errors import StoreError
 from fscontrol.model.call import CallRecord, CallStatus
 from fscontrol.store.wishes import WishStore
 from fscontrol.telemetry.greenlets import spawn
+from fscontrol.telemetry.outages import Outage
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Wishes:
     def __init__(self, store: WishStore, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
+        self._failing = Outage()
         self._greenlet: gevent.Greenlet[..., object] | None = None
 
     def start(self, placing: Callable[[], Collection[str]], cancel: Callable[[str], object]) -> None:
@@ -46,10 +48,13 @@ class Wishes:
     def among(self, call_sids: Collection[str]) -> set[str]:
         """Those of these that are to end; none while the store fails."""
         try:
-            return self._store.wished_ends(call_sids, self._clock())
+            found = self._store.wished_ends(call_sids, self._clock())
         except StoreError as error:
-            log.warning("nobody knows which calls are to end", extra={"reason": str(error)})
+            if self._failing.begins():
+                log.warning("nobody knows which calls are to end", extra={"reason": str(error)})
             return set()
+        self._failing.ends()
+        return found
 
     def ended_unseen(self, record: CallRecord) -> tuple[CallStatus, str]:
         """What becomes of a call that is there no more, and why; how it ended nobody heard."""
