@@ -20,6 +20,10 @@ from fscontrol.model.access import Role
 
 _LONGEST_VARIABLES = 20_000
 _LONGEST_KEY = 255
+_NOBODYS = (
+    "is not the number of one organisation, as +15551234567; whose call it is may be said by the header "
+    + auth.ORGANIZATION_HEADER
+)
 
 
 def _object(value: object) -> object:
@@ -97,10 +101,10 @@ def door(ordering: Ordering) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("calls", __name__)
 
-    def place(wanted: Wanted, organization: str | None = None) -> str:
+    def place(wanted: Wanted, organization: str | None = None, path: str = "from_number") -> str:
         if not wanted.from_number and wanted.trunk_id is None:
             raise MalformedBody("from_phone_number is required")
-        owner = organization or owner_of(ordering, wanted.from_number)
+        owner = organization or owner_of(ordering, wanted.from_number, path)
         return ordering.place(owner, wanted, *_idempotency())
 
     @routes.post("/api/calls")
@@ -129,7 +133,7 @@ def door(ordering: Ordering) -> Blueprint:
     def initiate() -> Response:
         asked = _read(Initiate).model_dump()
         numbers = {"from_number": asked.pop("from_phone_number"), "to_number": asked.pop("to_phone_number")}
-        call_sid = place(Wanted(**numbers, **asked))
+        call_sid = place(Wanted(**numbers, **asked), path="from_phone_number")
         return jsonify({"message": "Call initiated successfully", "call_sid": call_sid})
 
     @routes.post("/call/outbound")
@@ -155,12 +159,17 @@ def door(ordering: Ordering) -> Blueprint:
     return routes
 
 
-def owner_of(ordering: Ordering, from_number: str) -> str:
-    """The asker's own or the one he names; for a principal of all of them, else the one whose number it is."""
+def owner_of(ordering: Ordering, from_number: str, path: str = "from_number") -> str:
+    """The asker's own or the one he names; for a principal of all of them, else the one whose number it is.
+
+    Raises `InvalidDocument` about the number, at `path`, where that is no one organisation's.
+    """
     if auth.principal().organization is None and not request.headers.get(auth.ORGANIZATION_HEADER):
         owner = ordering.organization_of(from_number)
         if owner is not None:
             return owner
+        if from_number:
+            raise InvalidDocument([Problem(path, _NOBODYS)])
     return auth.organization()
 
 

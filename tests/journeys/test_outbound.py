@@ -280,6 +280,20 @@ def test_refusals_of_initiate(both: House, body: object, status: int, detail: st
     assert (answer.status_code, answer.json()["detail"]) == (status, detail)
 
 
+@pytest.mark.parametrize("number", ["+15557770001", "15551230001x", "+1555"])
+@pytest.mark.parametrize(
+    ("path", "field"), [("/api/calls", "from_number"), ("/calls/initiate", "from_phone_number")]
+)
+def test_a_number_that_says_nothing_of_whose_call_it_is(
+    both: House, path: str, field: str, number: str
+) -> None:
+    both.push(trunk_to(both.carrier("486"), "first", 1))
+    to_field = field.replace("from", "to")
+    status, answer = both.bridge.ask("POST", path, {field: number, to_field: TO})
+    assert (status, [problem["path"] for problem in answer["problems"]]) == (422, [field])
+    assert "X-Organization-Id" in answer["problems"][0]["message"]
+
+
 def test_the_other_two_doors(both: House) -> None:
     both.push(trunk_to(both.carrier("486"), "first", 1), sip_trunk_id="first")
     status, answer = both.bridge.ask(
