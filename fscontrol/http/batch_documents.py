@@ -100,7 +100,8 @@ def shown(batch: Batch) -> BatchShown:
 def progress(batch: Batch, counts: Counts) -> BatchProgress:
     """The same with how far it is."""
     left = counts.waiting + counts.placing
-    pace = batch.per_minute if batch.state is BatchState.RUNNING else None
+    is_running = batch.state is BatchState.RUNNING
+    pace = batch.per_minute if is_running else None
     return BatchProgress(
         **shown(batch).model_dump(),
         waiting=counts.waiting,
@@ -109,7 +110,7 @@ def progress(batch: Batch, counts: Counts) -> BatchProgress:
         by_status=counts.by_status,
         per_minute=pace,
         seconds_left=round(left * 60 / pace, 1) if pace and left else None,
-        waits_for=batch.waits_for,
+        waits_for=batch.waits_for if is_running and counts.waiting else "",
     )
 
 

@@ -130,18 +130,19 @@ def test_paused_it_places_no_more_and_resumed_it_goes_on(stand_in: House) -> Non
 
 @pytest.mark.parametrize("hangs_up", [False, True])
 def test_aborted_nobody_else_is_called(stand_in: House, hangs_up: bool) -> None:
-    stand_in.push(trunk_to(stand_in.carrier("200"), "first", 1))
-    batch = start(stand_in, rows(9), max_concurrent=2)
+    stand_in.push(trunk_to(stand_in.carrier("200"), "first", 1, channel_limit=2))
+    batch = start(stand_in, rows(9), max_concurrent=3)
     eventually(lambda: len(stand_in.bridge.application.book.active) == 2)
     talking = [record.call_sid for record in stand_in.bridge.application.book.active]
     for call_sid in talking:
         stand_in.reaches(call_sid, "in-progress")
+    eventually(lambda: shown(stand_in, batch)["waits_for"])
     path = f"{URL}/{batch}/abort"
     assert stand_in.bridge.ask("POST", path, **({"hangup": "true"} if hangs_up else {}))[0] == 200
     if not hangs_up:
         eventually(lambda: shown(stand_in, batch)["waiting"] == 0)
         found = shown(stand_in, batch)
-        assert (found["state"], found["in_progress"]) == ("aborting", 2)
+        assert (found["state"], found["in_progress"], found["waits_for"]) == ("aborting", 2, "")
         for call_sid in talking:
             assert stand_in.bridge.ask("POST", f"/api/calls/{call_sid}/terminate")[0] == 200
     found = reaches(stand_in, batch, "aborted")
