@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.5
 _HANGUP_FOLLOWS_SECONDS = 1.0
 """A job's result comes before its leg's hang-up (captures), by less than this."""
 _LATE_SECONDS = 5.0
-"""FreeSWITCH itself ends a leg that rings for too long; this much later we do."""
+"""FreeSWITCH itself ends a leg that rings on where we are not heard; by this much later it surely has."""
 LOST_FOR_GOOD_SECONDS = 60.0
 """Beyond the ringing: a node that is not heard for so long has no leg any more that anybody could find."""
 _WITHOUT_CHANNEL = frozenset({"GATEWAY_DOWN", "INVALID_GATEWAY", "INVALID_PROFILE", "CHAN_NOT_IMPLEMENTED"})
@@ -53,7 +53,8 @@ class Attempting:
         self._told = told
         self._clock = clock
         self._progress_until = clock() + progress_seconds
-        self._rings_until = clock() + ring_seconds + _LATE_SECONDS
+        self._rings_until = clock() + ring_seconds
+        self._pause = LOOK_SECONDS
         self._refused_at: float | None = None
 
     def run(self, command: Command) -> Found:
@@ -68,7 +69,7 @@ class Attempting:
             log.warning("an originate got no reply", extra={"node": self._node.name, "reason": str(error)})
             leg.doubt()
         while True:
-            leg.changed.wait(LOOK_SECONDS)
+            leg.changed.wait(self._pause)
             leg.changed.clear()
             self._told()
             if leg.is_known:
@@ -79,6 +80,8 @@ class Attempting:
 
     def _look(self) -> Found | None:
         now = self._clock()
+        left = self._rings_until - now
+        self._pause = min(LOOK_SECONDS, left) if left > 0 else LOOK_SECONDS
         if leg_refused := self._leg.refusal:
             return self._after_refusal(leg_refused, now)
         if self._leg.in_doubt:
@@ -87,7 +90,7 @@ class Attempting:
             self._end("ORIGINATOR_CANCEL")
         elif self._leg.ringing_at is None and now > self._progress_until:
             self._end("PROGRESS_TIMEOUT")
-        elif now > self._rings_until:
+        elif left <= 0:
             self._end("NO_ANSWER")
         return None
 
@@ -105,7 +108,7 @@ class Attempting:
         """Its node was away: ask for it by name."""
         exists = self._exists()
         if exists is None:
-            return "unseen" if now > self._rings_until + LOST_FOR_GOOD_SECONDS else None
+            return "unseen" if now > self._rings_until + _LATE_SECONDS + LOST_FOR_GOOD_SECONDS else None
         if self._leg.is_known:
             return None
         if not exists:

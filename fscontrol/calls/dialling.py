@@ -11,6 +11,11 @@ from fscontrol.esl.originate import Dial
 from fscontrol.model.outbound import OutboundRequest
 from fscontrol.model.trunk import Trunk
 
+FREESWITCH_RINGS_LONGER = 1
+"""Seconds. FreeSWITCH compares whole seconds of the clock, so that two are up to one less (switch_ivr_originate.c,
+`switch_epoch_time_now`); it is asked for one more, and the leg is ended by us when its time is over (`attempting`).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class DialRules:
@@ -43,7 +48,7 @@ def dial_of(call: Asked, way: Way, uuid: str, rules: DialRules, *, mask: bool) -
         gateway=way.gateway,
         number=dialled(trunk, request.to_number),
         caller_id=request.from_number,
-        ring_seconds=ring,
+        ring_seconds=ring + FREESWITCH_RINGS_LONGER,
         progress_seconds=min(ring, rules.progress_seconds),
         display_name=trunk.display_name,
         codecs=trunk.carried_codecs,

@@ -16,7 +16,7 @@ from fscontrol.calls.announcing import Tell
 from fscontrol.calls.attempting import Attempting
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.choice import Way
-from fscontrol.calls.dialling import DialRules, dial_of
+from fscontrol.calls.dialling import FREESWITCH_RINGS_LONGER, DialRules, dial_of
 from fscontrol.calls.failover import Ending, is_our_fault, status_of, verdict_of
 from fscontrol.calls.legs import Leg, Legs
 from fscontrol.calls.permissions import CarrierOutcome
@@ -108,7 +108,7 @@ class Trying:
                 placing.attempts.pop()
                 return None
             attempting = Attempting(
-                self._nodes[way.node], leg, dial.ring_seconds,
+                self._nodes[way.node], leg, dial.ring_seconds - FREESWITCH_RINGS_LONGER,
                 dial.progress_seconds, lambda: bool(placing.ends_for),
                 lambda: self._ringing(placing, leg),
             )  # fmt: skip

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from fscontrol.calls.attempting import LOST_FOR_GOOD_SECONDS, Attempting
+from fscontrol.calls.choice import Way
+from fscontrol.calls.dialling import FREESWITCH_RINGS_LONGER, DialRules, dial_of
 from fscontrol.calls.legs import Legs
 from fscontrol.errors import NodeUnreachable
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
 from fscontrol.esl.commands import Command
+from fscontrol.model.outbound import OutboundRequest
+from fscontrol.model.trunk import Trunk
 
 UUID = "44444444-4444-4444-4444-444444444486"
 RINGS, LATE = 30, 5.0
@@ -82,3 +87,44 @@ def test_a_leg_that_is_there_is_never_called_over() -> None:
 
     with pytest.raises(Tired):
         followed(node, told)
+
+
+class Ringing(Away):
+    """A node whose leg rings until it is ended; each look is a tenth of a second later."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, "true")
+        self.legs = Legs(self.clock)
+        self.leg = self.legs.begin(UUID, self.name)
+        self.ended: list[tuple[str, float]] = []
+
+    def clock(self) -> float:
+        self.now = round(self.now + 0.1, 1)
+        return self.now
+
+    def request(self, command: Command) -> str:
+        said = str(command.text)
+        if "uuid_kill" in said:
+            self.ended.append((said, self.now))
+            self.leg.answered_at = self.now  # known: what follows is not this test's
+        return "+OK"
+
+
+def test_a_leg_rings_for_as_long_as_was_asked_and_is_ended_then() -> None:
+    node = Ringing()
+    node.leg.ringing_at = 0.1
+    begun = node.now
+    Attempting(cast(NodeClient, node), node.leg, 2, 2, lambda: False, lambda: None, node.clock).run(ORIGINATE)
+    ((said, at),) = node.ended
+    assert said.endswith("NO_ANSWER")
+    assert 2.0 <= at - begun <= 2.5
+
+
+def test_freeswitch_is_asked_to_let_it_ring_a_little_longer() -> None:
+    trunk = Trunk(id="t1", name="t1", gateway="192.0.2.1", ring_timeout_seconds=7)
+
+    request = OutboundRequest(organization="7", from_number="+15551230001", to_number="+15559876543")
+    asked = SimpleNamespace(call_sid="sip-1", request=request)
+    dial = dial_of(asked, Way(trunk, "gw", "fs1"), UUID, DialRules(), mask=False)
+    assert dial.ring_seconds == 7 + FREESWITCH_RINGS_LONGER > 7
+    assert dial.progress_seconds == 7

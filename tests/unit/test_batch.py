@@ -126,7 +126,8 @@ def test_what_a_spreadsheet_writes_is_read(written: list[dict[str, str]]) -> Non
     except MalformedBody:
         return  # a NUL, or a surrogate alone
     kept = [one for one in written if any(value.strip() for value in one.values())]
-    assert [one.get("to_number", "") for one in found] == [one.get("to_number", "").strip() for one in kept]
+    read = [one for one in found if isinstance(one, dict)]
+    assert [one.get("to_number", "") for one in read] == [one.get("to_number", "").strip() for one in kept]
 
 
 @given(st.binary(max_size=60))

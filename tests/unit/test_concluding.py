@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fscontrol.calls.concluding import concluded
@@ -36,7 +38,7 @@ def over(status: CallStatus, attempt: Attempt = TRYING, **fields: object) -> Att
     ],
 )  # fmt: skip
 def test_what_nobody_judged_has_an_outcome_and_an_end(
-    status: CallStatus, fields: dict[str, object], outcome: str, cause: str
+    status: CallStatus, fields: dict[str, Any], outcome: str, cause: str
 ) -> None:
     found = over(status, **fields)
     assert (found.outcome, found.ended_at, found.hangup_cause) == (outcome, END, cause)
