@@ -16,8 +16,8 @@ from fscontrol.model.call import CallStatus
 
 Verdict = Literal["next", "stop"]
 
-_NEXT_STATUS = frozenset({408, 480, 500, 501, 502, 503, 504, 505, 513, 580})
-"""The carrier's failures. 408 and 480 only while nothing rang: after that they are the callee's silence."""
+_NEXT_STATUS = frozenset({*range(300, 400), 408, 480, 500, 501, 502, 503, 504, 505, 513, 580})
+"""The carrier's failures; one that sends us elsewhere (3xx, never followed) did not carry the call either, 408 and 480 only while nothing rang: after that they are the callee's silence."""
 _AFTER_RINGING_STOP = frozenset({408, 480})
 _NEXT_CAUSE = frozenset(
     {

@@ -56,13 +56,18 @@ class Leg:
         rang = self.ringing_at is not None
         if self.ended is None:
             return Ending(self.refusal or "NORMAL_UNSPECIFIED", None, rang)
-        # After our own CANCEL a 487 follows: only what the far end itself refused with is an answer of the carrier's.
-        refused = self.ended.variable("sip_hangup_disposition") == _REFUSED_BY_FAR_END
-        status = (
-            self.ended.variable("sip_invite_failure_status") or self.ended.variable("sip_term_status") or ""
-        )
-        told = int(status) if refused and status.isdigit() else None
-        return Ending(self.ended.get("Hangup-Cause") or "NORMAL_UNSPECIFIED", told, rang)
+        return Ending(self.ended.get("Hangup-Cause") or "NORMAL_UNSPECIFIED", _answer(self.ended), rang)
+
+
+def _answer(ended: Event) -> int | None:
+    """The carrier's final answer; None: it gave none. Where mod_sofia leaves what was run: sofia.c, mod_sofia.c."""
+    last = (ended.variable("proto_specific_hangup_cause") or "").removeprefix("sip:")
+    if last.isdigit() and 300 <= int(last) < 400:
+        return int(last)  # not followed: the leg is hung up as if by us, over what it was told
+    if ended.variable("sip_hangup_disposition") == _REFUSED_BY_FAR_END:
+        status = ended.variable("sip_invite_failure_status") or ended.variable("sip_term_status") or ""
+        return int(status) if status.isdigit() else None
+    return None  # after our own CANCEL a 487 follows, which is no answer of the carrier's
 
 
 class Legs:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fscontrol.errors import UnsafeArgument
-from fscontrol.esl.commands import UUID, Command, api, bgapi, gateway_name, matching
+from fscontrol.esl.commands import NO_REDIRECT, UUID, Command, api, bgapi, gateway_name, matching
 from fscontrol.model.worker import WORKER_VARIABLE
 
 CALL_SID = "fscontrol_call_sid"
@@ -87,6 +87,7 @@ def _variables(dial: Dial) -> Iterator[tuple[str, str]]:
     yield "origination_uuid", matching(UUID, dial.uuid, "UUID")
     yield CALL_SID, matching(_CALL_SID_TEXT, dial.call_sid, "call_sid")
     yield "origination_caller_id_number", matching(_CALLER_ID, dial.caller_id, "caller id")
+    yield NO_REDIRECT, "true"
     if dial.display_name:
         yield "origination_caller_id_name", _spoken(dial.display_name, "display name")
     yield "originate_timeout", str(max(1, int(dial.ring_seconds)))

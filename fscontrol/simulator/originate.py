@@ -26,9 +26,12 @@ _USAGE = (
     "-USAGE: <call url> <exten>|&<application_name>(<app_args>) "
     "[<dialplan>] [<context>] [<cid_name>] [<cid_num>] [<timeout_sec>]\n"
 )
-_STRING = re.compile(r"(?:\{([^}]*)\})?(\S+)\s+(\S.*)")
+_STRING = re.compile(r"(?:\{([^}]*)\}|\[([^\]]*)\])?(\S+)\s+(\S.*)")
 _APPLICATION = re.compile(r"&([\w]+)(?:\((.*?)\))?")
 _DEFAULT_TIMEOUT = 60
+_REDIRECTIONS = 28
+"""How often a carrier that redirects to itself was asked (run)."""
+_NO_REDIRECT = "outbound_redirect_fatal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,9 @@ def originate(node: Node, arguments: str) -> str:
     found = _STRING.fullmatch(arguments.strip())
     if not found:
         return _USAGE
-    given = (found[1] or "").replace("\\s", " ")
+    given = (found[1] or found[2] or "").replace("\\s", " ")
     variables = dict(pair.split("=", 1) for pair in given.split(",") if "=" in pair)
-    target = _target(node, found[2])
+    target = _target(node, found[3])
     if isinstance(target, str):
         return f"-ERR {target}\n"
     if target.gateway is not None and not target.gateway.up:
@@ -67,7 +70,7 @@ def originate(node: Node, arguments: str) -> str:
         return f"-ERR {cause}\n"
     if target.gateway:
         target.gateway.calls_out += 1
-    then = found[3]
+    then = found[4]
     node.spawn(lambda: _after_answer(leg, then), "an outbound leg")
     return f"+OK {leg.channel.uuid}\n"
 
@@ -159,7 +162,7 @@ def _dial(node: Node, leg: Leg, target: _Target, variables: dict[str, str]) -> s
     return _refused(leg, answer)
 
 
-def _dial_scripted(leg: Leg, answer: CallAnswer, variables: dict[str, str]) -> str:
+def _dial_scripted(leg: Leg, answer: CallAnswer, variables: dict[str, str], asked: int = 1) -> str:
     """A carrier that rings, keeps us waiting, or says nothing; FreeSWITCH's own patience ends what it does not."""
     timeout = leading_number(variables.get("originate_timeout", "")) or _DEFAULT_TIMEOUT
     leg.channel.state = "CS_CONSUME_MEDIA"
@@ -180,6 +183,9 @@ def _dial_scripted(leg: Leg, answer: CallAnswer, variables: dict[str, str]) -> s
     if answer.status == 200:
         leg.answer()
         return ""
+    if answer.status < 400 and variables.get(_NO_REDIRECT) != "true" and asked < _REDIRECTIONS:
+        beyond = leg.node.carriers.call(answer.contact)
+        return _dial_scripted(leg, beyond, variables, asked + 1) if beyond else "NO_ROUTE_DESTINATION"
     return _refused(leg, Answer(answer.status, ""))
 
 
@@ -197,6 +203,13 @@ def _end_early(leg: Leg, answer: CallAnswer) -> None:
 def _refused(leg: Leg, answer: Answer) -> str:
     channel = leg.channel
     cause = causes.cause_of(answer.status)
+    if answer.status < 400:
+        channel.set("sip_hangup_disposition", "send_cancel")
+        channel.set("sip_invite_failure_status", "487")
+        channel.set("sip_invite_failure_phrase", "CANCEL")
+        channel.set("proto_specific_hangup_cause", f"sip:{answer.status}")
+        leg.refused()
+        return "REQUESTED_CHAN_UNAVAIL"
     channel.set("sip_hangup_disposition", "recv_refuse")
     channel.set("sip_invite_failure_status", str(answer.status))
     channel.set("sip_invite_failure_phrase", answer.phrase)

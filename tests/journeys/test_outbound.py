@@ -87,6 +87,7 @@ NEXT = [
     ("503", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("500", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("408", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("302", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("silence", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("dead", ["first", "second"], "carrier_failed", "in-progress", 200),
 ]
@@ -96,7 +97,8 @@ NEXT = [
 def test_what_is_tried_next(
     both: House, how: str, asked: list[str], outcome: str, status: str, sip_status: int | None
 ) -> None:
-    both.push(trunk_to(both.carrier(how), "first", 1), trunk_to(both.carrier("200"), "second", 2))
+    first = trunk_to(both.carrier(how), "first", 1, username="9228", password="not-right")
+    both.push(first, trunk_to(both.carrier("200"), "second", 2))
     call_sid = both.place()
     record = both.reaches(call_sid, status)
     assert [attempt["trunk_id"] for attempt in record["attempts"]] == asked
@@ -110,6 +112,15 @@ def test_what_is_tried_next(
     assert told(call_sid)[0] == "initiated"
     eventually(lambda: both.bridge.application.outgoing.calls.placing == 0)
     eventually(lambda: both.bridge.application.limits.holders == 0)
+
+
+def test_a_carrier_that_sends_a_call_elsewhere_is_not_followed(both: House) -> None:
+    elsewhere = both.carrier("200")
+    first = trunk_to(both.carrier(f"302 {elsewhere.address}"), "first", 1, username="9228", password="canary")
+    both.push(first, trunk_to(both.carrier("486"), "second", 2))
+    record = both.ended(both.place())
+    assert [attempt["sip_status"] for attempt in record["attempts"]] == [302, 486]
+    assert elsewhere.invites() == []
 
 
 def test_ringing_is_told_as_it_happens_and_a_ringing_call_can_be_ended(both: House) -> None:

@@ -93,7 +93,7 @@ def test_what_is_sent() -> None:
     )
     assert originate(dial).text == (
         "bgapi originate {origination_uuid=" + UUID + ",fscontrol_call_sid=sip-1,"
-        "origination_caller_id_number=+15551230001,origination_caller_id_name=Acme\\sInc.,originate_timeout=60,"
+        "origination_caller_id_number=+15551230001,outbound_redirect_fatal=true,origination_caller_id_name=Acme\\sInc.,originate_timeout=60,"
         "ignore_early_media=true,absolute_codec_string=^^:PCMA:PCMU,dtmf_type=info,sip_h_X-A=b\\sc;d=e}"
         "sofia/gateway/7.a.b/+15559876543 park XML fscontrol\nJob-UUID: " + UUID
     )
