@@ -32,6 +32,7 @@ _SCRIPTS = {
     "early": CallAnswer(200, early_media=True, seconds=0.2),
     "rings": CallAnswer(0, rings=True),
     "silence": CallAnswer(is_silent=True),
+    "challenges": CallAnswer(904),
 }
 
 
@@ -53,7 +54,8 @@ class CallCarrier:
 def carriers(switch: Switch) -> Iterator[Callable[[str], CallCarrier]]:
     """Makes carriers by how they answer: a SIP status, `early`, `rings`, `silence`, or `dead` (nobody is there).
 
-    `302 HOST:PORT` sends the call elsewhere, `302` back to itself.
+    `302 HOST:PORT` sends the call elsewhere, `302` back to itself. `challenges` takes no credentials, `401` and `407`
+    do not even ask for any.
     """
     with contextlib.ExitStack() as stack:
 
@@ -115,6 +117,7 @@ def _on_the_wire(how: str, port: int, work: Path) -> Iterator[None]:
         "200": ("carrier-answers", "", ""),
         "early": ("carrier-answers", "180 Ringing", "183 Session Progress"),
         "rings": ("carrier-rings", "", ""),
+        "challenges": ("carrier-challenges", "", ""),
     }.get(how, ("carrier-refuses", "486 Busy Here", f"{status} {_PHRASES.get(status, 'Refused')}"))
     scenario = work / "scenario.xml"
     text = (_SCENARIOS / f"{name}.xml").read_text().replace(in_place_of or "\0", line)

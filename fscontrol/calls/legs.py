@@ -17,6 +17,8 @@ from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 
 _REFUSED_BY_FAR_END = "recv_refuse"
+_NO_CREDENTIALS = {"401": 401, "407": 407, "904": 401}
+"""904 is sofia's own: the challenge came again, after the credentials; whether a 401 or a 407 nobody tells."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +69,9 @@ def _answer(ended: Event) -> int | None:
     if ended.variable("sip_hangup_disposition") == _REFUSED_BY_FAR_END:
         status = ended.variable("sip_invite_failure_status") or ended.variable("sip_term_status") or ""
         return int(status) if status.isdigit() else None
-    return None  # after our own CANCEL a 487 follows, which is no answer of the carrier's
+    # After our own CANCEL a 487 follows, which is no answer of the carrier's. Of credentials it does not take, or
+    # of ours that it does not even ask for, there is this and no disposition.
+    return _NO_CREDENTIALS.get(ended.variable("sip_term_status") or "")
 
 
 class Legs:

@@ -31,6 +31,8 @@ _APPLICATION = re.compile(r"&([\w]+)(?:\((.*?)\))?")
 _DEFAULT_TIMEOUT = 60
 _REDIRECTIONS = 28
 """How often a carrier that redirects to itself was asked (run)."""
+_WITHOUT_DISPOSITION = frozenset({401, 407, 904})
+"""Credentials that were not taken, or not asked for (run)."""
 _NO_REDIRECT = "outbound_redirect_fatal"
 
 
@@ -201,22 +203,22 @@ def _end_early(leg: Leg, answer: CallAnswer) -> None:
 
 
 def _refused(leg: Leg, answer: Answer) -> str:
-    channel = leg.channel
-    cause = causes.cause_of(answer.status)
-    if answer.status < 400:
-        channel.set("sip_hangup_disposition", "send_cancel")
+    channel, status = leg.channel, str(answer.status)
+    channel.set("proto_specific_hangup_cause", f"sip:{status}")
+    if answer.status < 400:  # FreeSWITCH hangs up as if by itself
         channel.set("sip_invite_failure_status", "487")
         channel.set("sip_invite_failure_phrase", "CANCEL")
-        channel.set("proto_specific_hangup_cause", f"sip:{answer.status}")
-        leg.refused()
+        leg.refused("send_cancel")
         return "REQUESTED_CHAN_UNAVAIL"
-    channel.set("sip_hangup_disposition", "recv_refuse")
-    channel.set("sip_invite_failure_status", str(answer.status))
-    channel.set("sip_invite_failure_phrase", answer.phrase)
-    channel.set("sip_term_status", str(answer.status))
-    channel.set("proto_specific_hangup_cause", f"sip:{answer.status}")
+    cause = causes.cause_of(answer.status)
+    told = answer.status not in _WITHOUT_DISPOSITION
+    if told:
+        channel.set("sip_hangup_disposition", "recv_refuse")
+        channel.set("sip_invite_failure_status", status)
+        channel.set("sip_invite_failure_phrase", answer.phrase)
+    channel.set("sip_term_status", status)
     channel.set("sip_term_cause", str(causes.Q850.get(cause, 16)))
-    leg.refused()
+    leg.refused("recv_refuse" if told else "")
     return cause
 
 

@@ -88,6 +88,9 @@ NEXT = [
     ("500", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("408", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("302", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("401", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("407", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("challenges", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("silence", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("dead", ["first", "second"], "carrier_failed", "in-progress", 200),
 ]
@@ -233,6 +236,15 @@ def test_a_trunks_own_table_goes_before_ours(both: House) -> None:
     record = both.ended(both.place())
     assert [attempt["sip_status"] for attempt in record["attempts"]] == [404, 486]
     assert record["status"] == "busy"
+
+
+def test_a_trunks_own_table_holds_for_credentials_that_are_not_taken(both: House) -> None:
+    account = {"username": "9228", "password": "not-right"}
+    first = trunk_to(both.carrier("challenges"), "first", 1, failover={"407": "stop"}, **account)
+    both.push(first, trunk_to(both.carrier("486"), "second", 2))
+    record = both.ended(both.place())
+    assert [attempt["sip_status"] for attempt in record["attempts"]] == [401]
+    assert record["status"] == "failed"
 
 
 def test_the_same_key_places_one_call(both: House) -> None:
