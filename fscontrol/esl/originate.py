@@ -89,7 +89,7 @@ def _variables(dial: Dial) -> Iterator[tuple[str, str]]:
     yield "origination_caller_id_number", matching(_CALLER_ID, dial.caller_id, "caller id")
     yield NO_REDIRECT, "true"
     if dial.display_name:
-        yield "origination_caller_id_name", _spoken(dial.display_name, "display name")
+        yield "origination_caller_id_name", _name(dial.display_name)
     yield "originate_timeout", str(max(1, int(dial.ring_seconds)))
     yield "ignore_early_media", "true" if dial.ignore_early_media else "false"
     if dial.codecs:
@@ -110,7 +110,7 @@ def _variables(dial: Dial) -> Iterator[tuple[str, str]]:
 def why_unusable(display_name: str, headers: Mapping[str, str]) -> str:
     """Why calls that should carry these words could not be placed; empty when they can be."""
     try:
-        _spoken(display_name or "-", "display name")
+        _name(display_name or "-")
         list(_headers(headers))
     except UnsafeArgument as error:
         return str(error)
@@ -125,6 +125,15 @@ def _headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield f"sip_h_{name}", _spoken(value, f"value of the header {name}")
 
 
+def _name(value: str) -> str:
+    """The caller's name. FreeSWITCH url-decodes this one variable: `%0d%0a` would end its From header (run)."""
+    if "%" in value:
+        raise UnsafeArgument("a display name may not contain %")
+    return _spoken(value, "display name")
+
+
 def _spoken(value: str, what: str) -> str:
     r"""Text for people. A space is written `\s`, which the first parsing turns into one and nothing splits after."""
+    if _SEVERAL in value:
+        raise UnsafeArgument(f"{_SEVERAL!r} would make several calls of one")
     return matching(_SPOKEN, value.strip(), what).replace(" ", r"\s")
