@@ -33,6 +33,8 @@ _SIPS_OWN = frozenset(
     {
         *("via", "from", "to", "call-id", "cseq", "contact", "max-forwards", "route", "record-route", "require"),
         *("content-length", "content-type", "content-encoding", "content-disposition", "authorization"),
+        # Who calls is the caller id's business: nobody states another identity beside it.
+        *("p-asserted-identity", "p-preferred-identity", "remote-party-id", "diversion", "privacy", "identity", "y"),
         *("proxy-authorization", "proxy-require", "supported", "allow", "v", "f", "t", "i", "m", "l", "c", "e", "k"),
     }
 )  # fmt: skip

@@ -230,6 +230,24 @@ def test_trunks_that_are_passed_over_are_on_the_record(both: House) -> None:
     assert (record["status"], record["reason"], record["attempts"]) == ("failed", "no_trunk", [])
 
 
+def test_nobody_calls_from_another_organisations_number(both: House) -> None:
+    """`caller_id_numbers` is what an organisation says of itself: it is not believed of a number with an owner."""
+    theirs, nobodys = "+15551230088", "+15551230099"
+    both.push(trunk_to(both.carrier("486"), "first", 1, caller_id_numbers=[theirs, nobodys, FROM]))
+    owner = {"id": 2, "phone_number": theirs, "assistant_id": 5}
+    others = {"organization_id": 8, "trunks": [], "phone_numbers": [owner]}
+    assert both.bridge.sync(others)[0] == 200
+    asked = {"from_number": theirs, "to_number": TO, "assistant_id": 9}
+    headers = {"Authorization": f"Bearer {API_KEY}", "X-Organization-Id": "7"}
+    refused = requests.post(f"{both.bridge.url}/api/calls", json=asked, headers=headers, timeout=30)
+    assert (refused.status_code, theirs in refused.json()["detail"]) == (404, True)
+    allowed = {**asked, "from_number": nobodys}
+    placed = requests.post(f"{both.bridge.url}/api/calls", json=allowed, headers=headers, timeout=30)
+    assert placed.status_code == 202, placed.json()
+    both.ended(placed.json()["call_sid"])
+    assert both.bridge.sync({**others, "phone_numbers": []}, force="true")[0] == 200
+
+
 def test_a_trunks_own_table_goes_before_ours(both: House) -> None:
     first = trunk_to(both.carrier("404"), "first", 1, failover={"404": "next"})
     both.push(first, trunk_to(both.carrier("486"), "second", 2))

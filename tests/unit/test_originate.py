@@ -120,7 +120,24 @@ def test_what_is_sent() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["Via", "from", "Content-Length", "Route", "Proxy-Authorization", "t"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Via",
+        "from",
+        "Content-Length",
+        "Route",
+        "Proxy-Authorization",
+        "t",
+        "P-Asserted-Identity",
+        "p-preferred-identity",
+        "Remote-Party-ID",
+        "Diversion",
+        "Privacy",
+        "Identity",
+        "y",
+    ],
+)
 def test_headers_of_sips_own_are_refused(name: str) -> None:
     with pytest.raises(UnsafeArgument):
         originate(replace(PLAIN, headers={name: "x"}))
