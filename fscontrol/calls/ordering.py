@@ -95,8 +95,8 @@ def order(
         own = own_numbers.get(from_number)
     if not _may_call_from(organization, own, from_number):
         raise NotFound(NO_ASSISTANT.format(from_number))
-    assistant = wanted.assistant_id if wanted.assistant_id is not None else own and own.assistant_id
-    if assistant is None:
+    assistant = wanted.assistant_id or (own and own.assistant_id)
+    if not assistant:  # 0 is no assistant, as at the numbers' door
         raise NotFound(NO_ASSISTANT.format(from_number))
     return OutboundRequest(
         organization=organization.key,
