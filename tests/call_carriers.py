@@ -20,13 +20,19 @@ _SCENARIOS = Path(__file__).parent / "data" / "sipp"
 _INVITES = re.compile(r"message received .*?\n\n(INVITE .*?)(?=\n-{20,} \d{4}-|\Z)", re.DOTALL)
 _NUMBERS = itertools.count(1)
 _PHRASES = {"404": "Not Found", "408": "Request Timeout", "486": "Busy Here", "503": "Service Unavailable"}
-_PHRASES |= {"480": "Temporarily Unavailable", "603": "Decline", "500": "Server Internal Error"}
+_PHRASES |= {
+    "302": "Moved Temporarily",
+    "480": "Temporarily Unavailable",
+    "603": "Decline",
+    "500": "Server Internal Error",
+}
 
 _SCRIPTS = {
     "200": CallAnswer(200, rings=True, seconds=0.2),
     "early": CallAnswer(200, early_media=True, seconds=0.2),
     "rings": CallAnswer(0, rings=True),
     "silence": CallAnswer(is_silent=True),
+    "challenges": CallAnswer(904),
 }
 
 
@@ -46,7 +52,11 @@ class CallCarrier:
 
 @contextlib.contextmanager
 def carriers(switch: Switch) -> Iterator[Callable[[str], CallCarrier]]:
-    """Makes carriers by how they answer: a SIP status, `early`, `rings`, `silence`, or `dead` (nobody is there)."""
+    """Makes carriers by how they answer: a SIP status, `early`, `rings`, `silence`, or `dead` (nobody is there).
+
+    `302 HOST:PORT` sends the call elsewhere, `302` back to itself. `challenges` takes no credentials, `401` and `407`
+    do not even ask for any.
+    """
     with contextlib.ExitStack() as stack:
 
         def make(how: str) -> CallCarrier:
@@ -61,7 +71,10 @@ def _scripted(switch: StandInSwitch, how: str) -> CallCarrier:
     address = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
 
     def become(how: str) -> None:
-        answer = _SCRIPTS.get(how) or CallAnswer(503 if how == "dead" else int(how))
+        status, _, elsewhere = how.partition(" ")
+        answer = _SCRIPTS.get(how) or CallAnswer(
+            503 if how == "dead" else int(status), contact=elsewhere or address
+        )
         switch.stand_in.carriers.answer_calls(address, answer)
 
     become(how)
@@ -99,13 +112,18 @@ def _on_the_wire(how: str, port: int, work: Path) -> Iterator[None]:
             yield
         return
     work.mkdir(parents=True)
+    status, _, elsewhere = how.partition(" ")
     name, in_place_of, line = {
         "200": ("carrier-answers", "", ""),
         "early": ("carrier-answers", "180 Ringing", "183 Session Progress"),
         "rings": ("carrier-rings", "", ""),
-    }.get(how, ("carrier-refuses", "486 Busy Here", f"{how} {_PHRASES.get(how, 'Refused')}"))
+        "challenges": ("carrier-challenges", "", ""),
+    }.get(how, ("carrier-refuses", "486 Busy Here", f"{status} {_PHRASES.get(status, 'Refused')}"))
     scenario = work / "scenario.xml"
-    scenario.write_text((_SCENARIOS / f"{name}.xml").read_text().replace(in_place_of or "\0", line))
+    text = (_SCENARIOS / f"{name}.xml").read_text().replace(in_place_of or "\0", line)
+    scenario.write_text(
+        text.replace("carrier@[local_ip]:[local_port]", f"carrier@{elsewhere}") if elsewhere else text
+    )
     program, messages = sipp.find_sipp(), work / "messages.log"
     assert program is not None
     command = [

@@ -41,6 +41,7 @@ class Circumstances:
     `gateways`: what each trunk has in force, by node, best first. `registration` of a gateway on a node; None: not
     loaded there. `nodes`: those that take calls, best first. `is_open` says whether a trunk's breaker is open.
     `own_trunk`: the trunk the calling number is bound to. `random`: 0 ≤ x < 1.
+    `is_anothers`: the calling number is another organisation's, whatever a trunk's list says.
     """
 
     gateways: Mapping[str, Mapping[str, Sequence[Gateway]]]
@@ -51,6 +52,7 @@ class Circumstances:
     country: str
     own_trunk: str | None
     random: Callable[[], float]
+    is_anothers: bool = False
 
 
 def choose(trunks: Sequence[Trunk], around: Circumstances, only: str | None = None) -> Choice:
@@ -87,7 +89,8 @@ def _refusal(trunk: Trunk, around: Circumstances) -> Skipped | None:
         allowed = ", ".join(trunk.country_allow)
         detail = f"the number is in {around.country or 'no country known'}; allowed: {allowed}"
         return Skipped(trunk_id=trunk.id, reason=SkipReason.COUNTRY, detail=detail)
-    if trunk.caller_id_numbers and around.caller_id not in trunk.caller_id_numbers:
+    listed = trunk.caller_id_numbers
+    if around.is_anothers or (listed and around.caller_id not in listed):
         return Skipped(trunk_id=trunk.id, reason=SkipReason.CALLER_ID, detail=around.caller_id)
     if around.is_open(trunk.id):
         return Skipped(trunk_id=trunk.id, reason=SkipReason.BREAKER_OPEN)

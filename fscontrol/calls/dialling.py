@@ -62,5 +62,6 @@ def dial_of(call: Asked, way: Way, uuid: str, rules: DialRules, *, mask: bool) -
 
 
 def dialled(trunk: Trunk, number: str) -> str:
-    """An E.164 number as this trunk's carrier wants it."""
-    return trunk.tech_prefix + (number.removeprefix("+") if trunk.leading_plus is False else number)
+    """An E.164 number as this trunk's carrier wants it; behind a prefix with a plus only where that is said."""
+    with_plus = not trunk.tech_prefix if trunk.leading_plus is None else trunk.leading_plus
+    return trunk.tech_prefix + (number if with_plus else number.removeprefix("+"))

@@ -16,8 +16,9 @@ from fscontrol.model.call import CallStatus
 
 Verdict = Literal["next", "stop"]
 
-_NEXT_STATUS = frozenset({408, 480, 500, 501, 502, 503, 504, 505, 513, 580})
-"""The carrier's failures. 408 and 480 only while nothing rang: after that they are the callee's silence."""
+_NEXT_STATUS = frozenset({*range(300, 400), 401, 407, 408, 480, 500, 501, 502, 503, 504, 505, 513, 580})
+"""The carrier's failures. One that sends us elsewhere (3xx, never followed) did not carry the call either, nor did one
+that does not take our credentials (401, 407). 408 and 480 only while nothing rang: then they are the callee's."""
 _AFTER_RINGING_STOP = frozenset({408, 480})
 _NEXT_CAUSE = frozenset(
     {
@@ -64,7 +65,7 @@ class Ending:
 def verdict_of(ending: Ending, own: Mapping[str, Verdict] | None = None) -> Verdict:
     """Whether the next trunk is tried. `own` is the trunk's table, by SIP status as text or by cause."""
     table = own or {}
-    for word in (str(ending.sip_status or ""), ending.hangup_cause):
+    for word in (*_words(ending.sip_status), ending.hangup_cause):
         if word in table:
             return table[word]
     if ending.sip_status is not None:
@@ -74,6 +75,13 @@ def verdict_of(ending: Ending, own: Mapping[str, Verdict] | None = None) -> Verd
     if ending.rang and ending.hangup_cause == "NO_USER_RESPONSE":
         return "stop"
     return "next" if ending.hangup_cause in _NEXT_CAUSE else "stop"
+
+
+def _words(sip_status: int | None) -> tuple[str, ...]:
+    """How a table may name it: a challenge is a challenge, for FreeSWITCH does not always tell which of the two."""
+    if sip_status in (401, 407):
+        return (str(sip_status), str(808 - sip_status))
+    return (str(sip_status or ""),)
 
 
 def is_our_fault(ending: Ending) -> bool:

@@ -17,6 +17,8 @@ from fscontrol.esl.client import NodeClient
 from fscontrol.esl.event import Event
 
 _REFUSED_BY_FAR_END = "recv_refuse"
+_NO_CREDENTIALS = {"401": 401, "407": 407, "904": 401}
+"""904 is sofia's own: the challenge came again, after the credentials; whether a 401 or a 407 nobody tells."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,13 +58,20 @@ class Leg:
         rang = self.ringing_at is not None
         if self.ended is None:
             return Ending(self.refusal or "NORMAL_UNSPECIFIED", None, rang)
-        # After our own CANCEL a 487 follows: only what the far end itself refused with is an answer of the carrier's.
-        refused = self.ended.variable("sip_hangup_disposition") == _REFUSED_BY_FAR_END
-        status = (
-            self.ended.variable("sip_invite_failure_status") or self.ended.variable("sip_term_status") or ""
-        )
-        told = int(status) if refused and status.isdigit() else None
-        return Ending(self.ended.get("Hangup-Cause") or "NORMAL_UNSPECIFIED", told, rang)
+        return Ending(self.ended.get("Hangup-Cause") or "NORMAL_UNSPECIFIED", _answer(self.ended), rang)
+
+
+def _answer(ended: Event) -> int | None:
+    """The carrier's final answer; None: it gave none. Where mod_sofia leaves what was run: sofia.c, mod_sofia.c."""
+    last = (ended.variable("proto_specific_hangup_cause") or "").removeprefix("sip:")
+    if last.isdigit() and 300 <= int(last) < 400:
+        return int(last)  # not followed: the leg is hung up as if by us, over what it was told
+    if ended.variable("sip_hangup_disposition") == _REFUSED_BY_FAR_END:
+        status = ended.variable("sip_invite_failure_status") or ended.variable("sip_term_status") or ""
+        return int(status) if status.isdigit() else None
+    # After our own CANCEL a 487 follows, which is no answer of the carrier's. Of credentials it does not take, or
+    # of ours that it does not even ask for, there is this and no disposition.
+    return _NO_CREDENTIALS.get(ended.variable("sip_term_status") or "")
 
 
 class Legs:

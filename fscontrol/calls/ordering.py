@@ -14,6 +14,7 @@ from typing import Any
 import phonenumbers
 from pydantic import Field, TypeAdapter, ValidationError
 
+from fscontrol.calls.caller_ids import is_anothers
 from fscontrol.calls.claims import Claim, Claims
 from fscontrol.calls.outbound import OutboundCalls
 from fscontrol.errors import InvalidDocument, MalformedBody, NotFound, Problem
@@ -22,6 +23,7 @@ from fscontrol.model.outbound import OutboundRequest
 from fscontrol.model.trunk import FrozenModel, Trunk
 from fscontrol.store.base import Store
 
+NO_ASSISTANT = "No assistant found for phone number {}"
 NO_NUMBER = "Invalid phone number format. Use E.164 format (e.g., +1234567890)"
 _E164: TypeAdapter[str] = TypeAdapter(E164)
 
@@ -66,6 +68,8 @@ class Ordering:
         if known is None:
             raise NotFound(f"there is no organisation {organization!r}")
         request = order(known, wanted).model_copy(update={"idempotency_key": key})
+        if is_anothers(self._store, known, request.from_number):
+            raise NotFound(NO_ASSISTANT.format(request.from_number))
 
         def exists(call_sid: str) -> bool:
             return self._calls.is_placing(call_sid) or self._store.call(call_sid) is not None
@@ -90,10 +94,10 @@ def order(
     else:
         own = own_numbers.get(from_number)
     if not _may_call_from(organization, own, from_number):
-        raise NotFound(f"No assistant found for phone number {from_number}")
-    assistant = wanted.assistant_id if wanted.assistant_id is not None else own and own.assistant_id
-    if assistant is None:
-        raise NotFound(f"No assistant found for phone number {from_number}")
+        raise NotFound(NO_ASSISTANT.format(from_number))
+    assistant = wanted.assistant_id or (own and own.assistant_id)
+    if not assistant:  # 0 is no assistant, as at the numbers' door
+        raise NotFound(NO_ASSISTANT.format(from_number))
     return OutboundRequest(
         organization=organization.key,
         from_number=from_number,

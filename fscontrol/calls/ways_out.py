@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import phonenumbers
 
+from fscontrol.calls.caller_ids import is_anothers
 from fscontrol.calls.choice import Choice, Circumstances, choose
 from fscontrol.model.gateway import Gateway, gateways_of
 from fscontrol.model.organization import Organization
@@ -48,6 +49,7 @@ class WaysOut:
             country=country_of(request.to_number),
             own_trunk=number.sip_trunk_id if number else None,
             random=self._random,
+            is_anothers=is_anothers(self._store, organization, request.from_number),
         )
         return choose(organization.trunks, around, request.trunk_id)
 

@@ -15,6 +15,7 @@ from typing import Literal
 from fscontrol.errors import UnsafeArgument
 from fscontrol.esl.commands import (
     DIAL_NUMBER,
+    NO_REDIRECT,
     PROFILE_NAME,
     UUID,
     Command,
@@ -67,7 +68,8 @@ def media_file(name: str) -> str:
 
 def through_gateway(gateway: str, number: str) -> str:
     """Where `bridge` goes: a number over a gateway."""
-    return f"sofia/gateway/{gateway_name(gateway)}/{matching(DIAL_NUMBER, number, 'dialled number')}"
+    target = f"sofia/gateway/{gateway_name(gateway)}/{matching(DIAL_NUMBER, number, 'dialled number')}"
+    return f"[{NO_REDIRECT}=true]{target}"
 
 
 def through_profile(profile: str, uri: str, headers: Mapping[str, str] | None = None) -> str:
@@ -77,7 +79,7 @@ def through_profile(profile: str, uri: str, headers: Mapping[str, str] | None = 
         for name, value in (headers or {}).items()
     ]
     target = f"sofia/{matching(PROFILE_NAME, profile, 'profile name')}/{sip_uri(uri)}"
-    return f"[{','.join(told)}]{target}" if told else target
+    return f"[{','.join((f'{NO_REDIRECT}=true', *told))}]{target}"
 
 
 def _about(name: str, uuid: str, *words: str) -> Command:

@@ -213,6 +213,11 @@ def profile_status(profile: str) -> Command:
     return api("sofia", f"xmlstatus profile {matching(PROFILE_NAME, profile, 'profile name')}")
 
 
+NO_REDIRECT = "outbound_redirect_fatal"
+"""True on every leg of ours: else FreeSWITCH follows a carrier's 302 to any number at any host, and answers a challenge
+there with the trunk's credentials (sofia.c)."""
+
+
 def originate_to_profile(
     uuid: str, profile: str, *, number: str, host: str, port: int, caller: str, tone_ms: int = 0
 ) -> Command:
@@ -220,7 +225,9 @@ def originate_to_profile(
 
     Our end says a tone for `tone_ms` milliseconds and hangs up, or (0) is parked.
     """
-    variables = originate_variables({"origination_uuid": uuid, "origination_caller_id_number": caller})
+    variables = originate_variables(
+        {"origination_uuid": uuid, "origination_caller_id_number": caller, NO_REDIRECT: "true"}
+    )
     said = f"playback(tone_stream://%({int(tone_ms)},0,440))" if tone_ms else "park()"
     target = f"{matching(DIAL_NUMBER, number, 'dialled number')}@{matching(_HOST, host, 'host')}:{port}"
     return bgapi(

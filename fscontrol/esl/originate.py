@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fscontrol.errors import UnsafeArgument
-from fscontrol.esl.commands import UUID, Command, api, bgapi, gateway_name, matching
+from fscontrol.esl.commands import NO_REDIRECT, UUID, Command, api, bgapi, gateway_name, matching
 from fscontrol.model.worker import WORKER_VARIABLE
 
 CALL_SID = "fscontrol_call_sid"
@@ -33,6 +33,8 @@ _SIPS_OWN = frozenset(
     {
         *("via", "from", "to", "call-id", "cseq", "contact", "max-forwards", "route", "record-route", "require"),
         *("content-length", "content-type", "content-encoding", "content-disposition", "authorization"),
+        # Who calls is the caller id's business: nobody states another identity beside it.
+        *("p-asserted-identity", "p-preferred-identity", "remote-party-id", "diversion", "privacy", "identity", "y"),
         *("proxy-authorization", "proxy-require", "supported", "allow", "v", "f", "t", "i", "m", "l", "c", "e", "k"),
     }
 )  # fmt: skip
@@ -87,8 +89,9 @@ def _variables(dial: Dial) -> Iterator[tuple[str, str]]:
     yield "origination_uuid", matching(UUID, dial.uuid, "UUID")
     yield CALL_SID, matching(_CALL_SID_TEXT, dial.call_sid, "call_sid")
     yield "origination_caller_id_number", matching(_CALLER_ID, dial.caller_id, "caller id")
+    yield NO_REDIRECT, "true"
     if dial.display_name:
-        yield "origination_caller_id_name", _spoken(dial.display_name, "display name")
+        yield "origination_caller_id_name", _name(dial.display_name)
     yield "originate_timeout", str(max(1, int(dial.ring_seconds)))
     yield "ignore_early_media", "true" if dial.ignore_early_media else "false"
     if dial.codecs:
@@ -109,7 +112,7 @@ def _variables(dial: Dial) -> Iterator[tuple[str, str]]:
 def why_unusable(display_name: str, headers: Mapping[str, str]) -> str:
     """Why calls that should carry these words could not be placed; empty when they can be."""
     try:
-        _spoken(display_name or "-", "display name")
+        _name(display_name or "-")
         list(_headers(headers))
     except UnsafeArgument as error:
         return str(error)
@@ -124,6 +127,15 @@ def _headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield f"sip_h_{name}", _spoken(value, f"value of the header {name}")
 
 
+def _name(value: str) -> str:
+    """The caller's name. FreeSWITCH url-decodes this one variable: `%0d%0a` would end its From header (run)."""
+    if "%" in value:
+        raise UnsafeArgument("a display name may not contain %")
+    return _spoken(value, "display name")
+
+
 def _spoken(value: str, what: str) -> str:
     r"""Text for people. A space is written `\s`, which the first parsing turns into one and nothing splits after."""
+    if _SEVERAL in value:
+        raise UnsafeArgument(f"{_SEVERAL!r} would make several calls of one")
     return matching(_SPOKEN, value.strip(), what).replace(" ", r"\s")

@@ -14,14 +14,14 @@ from fscontrol.model.assistant_media import AssistantMedia, Driver
 from fscontrol.model.trunk import FrozenModel, Identifier, Line, Trunk, refuse_control_characters
 from fscontrol.model.webhook import Webhook
 
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+E164_TEXT = re.compile(r"\+[1-9][0-9]{1,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]+")
 
 
 def _e164(value: str) -> str:
     """`+15551234567`. Spaces and punctuation of a written number are dropped; nothing is guessed beyond that."""
     bare = _SEPARATORS.sub("", value)
-    if not _E164.fullmatch(bare):
+    if not E164_TEXT.fullmatch(bare):
         raise ValueError("must be in E.164 form, such as +15551234567")
     return bare
 

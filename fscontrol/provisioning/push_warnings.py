@@ -6,10 +6,11 @@ Owns: which fields, or parts of them, have no effect. Refuses: refusing; what ma
 from __future__ import annotations
 
 from fscontrol.esl.originate import why_unusable
-from fscontrol.model.organization import Organization
+from fscontrol.model.organization import E164_TEXT, Organization
 from fscontrol.model.trunk import CARRIED_CODECS, Trunk
 
 MOST_WARNINGS = 1_000
+_MOST_SHOWN = 10
 
 
 def warnings_of_trunk(trunk: Trunk) -> list[str]:
@@ -20,6 +21,12 @@ def warnings_of_trunk(trunk: Trunk) -> list[str]:
         warnings.append(f"codecs not carried here, and left out: {', '.join(left_out)}")
     if (trunk.display_name or trunk.headers) and (why := why_unusable(trunk.display_name, trunk.headers)):
         warnings.append(f"no call can leave by it: {why}")
+    unread = [number for number in trunk.caller_id_numbers if not E164_TEXT.fullmatch(number)]
+    if unread:
+        shown = ", ".join(unread[:_MOST_SHOWN])
+        warnings.append(
+            f"caller_id_numbers that no call can show, not being E.164 such as +15551234567: {shown}"
+        )
     return warnings
 
 

@@ -26,7 +26,7 @@ class Answer:
 class CallAnswer:
     """How a carrier treats an INVITE: 180 or 183 with audio at once, `status` after `seconds`; 0: never a final answer.
 
-    `is_silent`: nothing at all comes back, not even a provisional answer.
+    `is_silent`: nothing at all comes back, not even a provisional answer. `contact`: where a 3xx sends the call.
     """
 
     status: int = 200
@@ -34,6 +34,7 @@ class CallAnswer:
     early_media: bool = False
     seconds: float = 0.0
     is_silent: bool = False
+    contact: str = ""
 
 
 _OK = Answer(200, "OK")

@@ -58,6 +58,7 @@ class Leg:
         self.on_down: list[Callable[[], None]] = []
         self._applications = applications
         self._disposition = ""
+        self._has_disposition = True
 
     def run_dialplan(self) -> None:
         """From CHANNEL_CREATE to CHANNEL_DESTROY: route, execute, follow transfers, end."""
@@ -197,9 +198,10 @@ class Leg:
             self._status(status)
             self.hang_up(causes.cause_of(status))
 
-    def refused(self) -> None:
-        """The far end refused an outbound leg: what SIP saw is set already."""
-        self._disposition = "recv_refuse"
+    def refused(self, disposition: str = "recv_refuse") -> None:
+        """The far end refused an outbound leg: what SIP saw is set already. Some refusals have no disposition."""
+        self._disposition = disposition
+        self._has_disposition = bool(disposition)
 
     def leave(self, cause: str) -> None:
         """The caller's side ends the call: CANCEL before the answer, BYE after it."""
@@ -253,7 +255,7 @@ class Leg:
             cancel()
         self._fire_state("CS_HANGUP")
         channel.call_state = "HANGUP"
-        if channel.has_caller:
+        if channel.has_caller and self._has_disposition:
             channel.set("sip_hangup_disposition", self._disposition)
         channel.set_final_variables()
         self._fire_state("CS_REPORTING")

@@ -26,9 +26,14 @@ _USAGE = (
     "-USAGE: <call url> <exten>|&<application_name>(<app_args>) "
     "[<dialplan>] [<context>] [<cid_name>] [<cid_num>] [<timeout_sec>]\n"
 )
-_STRING = re.compile(r"(?:\{([^}]*)\})?(\S+)\s+(\S.*)")
+_STRING = re.compile(r"(?:\{([^}]*)\}|\[([^\]]*)\])?(\S+)\s+(\S.*)")
 _APPLICATION = re.compile(r"&([\w]+)(?:\((.*?)\))?")
 _DEFAULT_TIMEOUT = 60
+_REDIRECTIONS = 28
+"""How often a carrier that redirects to itself was asked (run)."""
+_WITHOUT_DISPOSITION = frozenset({401, 407, 904})
+"""Credentials that were not taken, or not asked for (run)."""
+_NO_REDIRECT = "outbound_redirect_fatal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,9 @@ def originate(node: Node, arguments: str) -> str:
     found = _STRING.fullmatch(arguments.strip())
     if not found:
         return _USAGE
-    given = (found[1] or "").replace("\\s", " ")
+    given = (found[1] or found[2] or "").replace("\\s", " ")
     variables = dict(pair.split("=", 1) for pair in given.split(",") if "=" in pair)
-    target = _target(node, found[2])
+    target = _target(node, found[3])
     if isinstance(target, str):
         return f"-ERR {target}\n"
     if target.gateway is not None and not target.gateway.up:
@@ -67,7 +72,7 @@ def originate(node: Node, arguments: str) -> str:
         return f"-ERR {cause}\n"
     if target.gateway:
         target.gateway.calls_out += 1
-    then = found[3]
+    then = found[4]
     node.spawn(lambda: _after_answer(leg, then), "an outbound leg")
     return f"+OK {leg.channel.uuid}\n"
 
@@ -159,7 +164,7 @@ def _dial(node: Node, leg: Leg, target: _Target, variables: dict[str, str]) -> s
     return _refused(leg, answer)
 
 
-def _dial_scripted(leg: Leg, answer: CallAnswer, variables: dict[str, str]) -> str:
+def _dial_scripted(leg: Leg, answer: CallAnswer, variables: dict[str, str], asked: int = 1) -> str:
     """A carrier that rings, keeps us waiting, or says nothing; FreeSWITCH's own patience ends what it does not."""
     timeout = leading_number(variables.get("originate_timeout", "")) or _DEFAULT_TIMEOUT
     leg.channel.state = "CS_CONSUME_MEDIA"
@@ -180,6 +185,9 @@ def _dial_scripted(leg: Leg, answer: CallAnswer, variables: dict[str, str]) -> s
     if answer.status == 200:
         leg.answer()
         return ""
+    if answer.status < 400 and variables.get(_NO_REDIRECT) != "true" and asked < _REDIRECTIONS:
+        beyond = leg.node.carriers.call(answer.contact)
+        return _dial_scripted(leg, beyond, variables, asked + 1) if beyond else "NO_ROUTE_DESTINATION"
     return _refused(leg, Answer(answer.status, ""))
 
 
@@ -195,15 +203,22 @@ def _end_early(leg: Leg, answer: CallAnswer) -> None:
 
 
 def _refused(leg: Leg, answer: Answer) -> str:
-    channel = leg.channel
+    channel, status = leg.channel, str(answer.status)
+    channel.set("proto_specific_hangup_cause", f"sip:{status}")
+    if answer.status < 400:  # FreeSWITCH hangs up as if by itself
+        channel.set("sip_invite_failure_status", "487")
+        channel.set("sip_invite_failure_phrase", "CANCEL")
+        leg.refused("send_cancel")
+        return "REQUESTED_CHAN_UNAVAIL"
     cause = causes.cause_of(answer.status)
-    channel.set("sip_hangup_disposition", "recv_refuse")
-    channel.set("sip_invite_failure_status", str(answer.status))
-    channel.set("sip_invite_failure_phrase", answer.phrase)
-    channel.set("sip_term_status", str(answer.status))
-    channel.set("proto_specific_hangup_cause", f"sip:{answer.status}")
+    told = answer.status not in _WITHOUT_DISPOSITION
+    if told:
+        channel.set("sip_hangup_disposition", "recv_refuse")
+        channel.set("sip_invite_failure_status", status)
+        channel.set("sip_invite_failure_phrase", answer.phrase)
+    channel.set("sip_term_status", status)
     channel.set("sip_term_cause", str(causes.Q850.get(cause, 16)))
-    leg.refused()
+    leg.refused("recv_refuse" if told else "")
     return cause
 
 

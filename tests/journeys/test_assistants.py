@@ -30,6 +30,7 @@ from fscontrol.simulator.freeswitch_process import find_freeswitch
 from tests import bridge, sipp
 from tests.backends import answer, running_backend
 from tests.bridge import Bridge, trunk
+from tests.call_carriers import carriers
 from tests.caller_phone import timeline
 from tests.conversations import Assistant, calling, conversation, media, says
 from tests.tones import FRAME, longest_gap, sounds, tone, where
@@ -393,6 +394,18 @@ def test_an_assistant_that_speaks_sip_and_does_not_answer_is_lost(tmp_path: Path
         with calling(running) as caller:
             eventually(lambda: caller.is_over, 30)
             assert over(running)["reason"] == "assistant_lost"
+
+
+def test_an_assistant_that_sends_its_call_elsewhere_is_lost(tmp_path: Path) -> None:
+    changes = {"assistant_hosts": ("127.0.0.1",), "stream_open_seconds": 1.0}
+    with bridge.running("freeswitch", tmp_path, **changes) as running, carriers(running.switch) as make:
+        elsewhere = make("200")
+        sends = make(f"302 {elsewhere.address}")
+        push(running, media={"driver": "sip", "sip_uri": f"sip:a@{sends.address}"})
+        with calling(running) as caller:
+            eventually(lambda: caller.is_over, 30)
+            assert over(running)["reason"] == "assistant_lost"
+        assert (len(sends.invites()), elsewhere.invites()) == (1, [])
 
 
 def test_an_organisation_names_its_own_assistant_within_the_allow_list(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from fscontrol.simulator.carrier import CarrierBehaviour
 from tests import bridge, on_the_line, switches
 from tests.backends import answer, running_backend
 from tests.bridge import API_KEY, Bridge, trunk
+from tests.call_carriers import carriers
 from tests.on_the_line import Caller
 from tests.unit.test_fetched_audio import wav
 from tests.waiting import eventually
 
+OTHER = "+15551230008"
 NUMBER = {"id": 1, "phone_number": "+15551230001", "assistant_id": 123}
 
 
@@ -130,6 +132,29 @@ def test_a_transfer_by_the_organisations_trunk_that_fails_comes_back(operator: O
     assert status == 200
     eventually(lambda: ("transfer", "failed") in operator.steps)
     assert operator.does("hold")[1]["already"] is False
+
+
+def test_a_transfer_goes_nowhere_else_than_it_was_sent(both: Bridge) -> None:
+    """A carrier's 302 takes neither a transfer over a trunk nor one to a SIP URI to whom it names."""
+    with carriers(both.switch) as make:
+        elsewhere = make("200")
+        sends = make(f"302 {elsewhere.address}")
+        fields = {"register": False, "allowed_addresses": ["127.0.0.1"]}
+        trunks = [trunk("away", sends.address, **fields)]
+        pushed = {
+            "organization_id": 8,
+            "trunks": trunks,
+            "phone_numbers": [{**NUMBER, "phone_number": OTHER}],
+        }
+        assert both.sync(pushed)[0] == 200
+        for target in ({"number": "+15557770001"}, {"sip_uri": f"sip:desk@{sends.address}"}):
+            with on_the_line.call(both.switch, OTHER) as caller:
+                operator = Operator(both, caller)
+                assert operator.does("transfer", **target)[0] == 200
+                eventually(lambda operator=operator: ("transfer", "failed") in operator.steps)  # type: ignore[misc]
+            eventually(lambda: both.last_call()["ended_at"])
+        assert elsewhere.invites() == []
+        assert both.sync({"organization_id": 8, "trunks": []}, force="true")[0] == 200
 
 
 def test_refer(operator: Operator) -> None:

@@ -87,6 +87,10 @@ NEXT = [
     ("503", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("500", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("408", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("302", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("401", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("407", ["first", "second"], "carrier_failed", "in-progress", 200),
+    ("challenges", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("silence", ["first", "second"], "carrier_failed", "in-progress", 200),
     ("dead", ["first", "second"], "carrier_failed", "in-progress", 200),
 ]
@@ -96,7 +100,8 @@ NEXT = [
 def test_what_is_tried_next(
     both: House, how: str, asked: list[str], outcome: str, status: str, sip_status: int | None
 ) -> None:
-    both.push(trunk_to(both.carrier(how), "first", 1), trunk_to(both.carrier("200"), "second", 2))
+    first = trunk_to(both.carrier(how), "first", 1, username="9228", password="not-right")
+    both.push(first, trunk_to(both.carrier("200"), "second", 2))
     call_sid = both.place()
     record = both.reaches(call_sid, status)
     assert [attempt["trunk_id"] for attempt in record["attempts"]] == asked
@@ -112,6 +117,15 @@ def test_what_is_tried_next(
     assert told(call_sid)[0] == "initiated"
     eventually(lambda: both.bridge.application.outgoing.calls.placing == 0)
     eventually(lambda: both.bridge.application.limits.holders == 0)
+
+
+def test_a_carrier_that_sends_a_call_elsewhere_is_not_followed(both: House) -> None:
+    elsewhere = both.carrier("200")
+    first = trunk_to(both.carrier(f"302 {elsewhere.address}"), "first", 1, username="9228", password="canary")
+    both.push(first, trunk_to(both.carrier("486"), "second", 2))
+    record = both.ended(both.place())
+    assert [attempt["sip_status"] for attempt in record["attempts"]] == [302, 486]
+    assert elsewhere.invites() == []
 
 
 def test_ringing_is_told_as_it_happens_and_a_ringing_call_can_be_ended(both: House) -> None:
@@ -218,12 +232,39 @@ def test_trunks_that_are_passed_over_are_on_the_record(both: House) -> None:
     assert (record["status"], record["reason"], record["attempts"]) == ("failed", "no_trunk", [])
 
 
+def test_nobody_calls_from_another_organisations_number(both: House) -> None:
+    """`caller_id_numbers` is what an organisation says of itself: it is not believed of a number with an owner."""
+    theirs, nobodys = "+15551230088", "+15551230099"
+    both.push(trunk_to(both.carrier("486"), "first", 1, caller_id_numbers=[theirs, nobodys, FROM]))
+    owner = {"id": 2, "phone_number": theirs, "assistant_id": 5}
+    others = {"organization_id": 8, "trunks": [], "phone_numbers": [owner]}
+    assert both.bridge.sync(others)[0] == 200
+    asked = {"from_number": theirs, "to_number": TO, "assistant_id": 9}
+    headers = {"Authorization": f"Bearer {API_KEY}", "X-Organization-Id": "7"}
+    refused = requests.post(f"{both.bridge.url}/api/calls", json=asked, headers=headers, timeout=30)
+    assert (refused.status_code, theirs in refused.json()["detail"]) == (404, True)
+    allowed = {**asked, "from_number": nobodys}
+    placed = requests.post(f"{both.bridge.url}/api/calls", json=allowed, headers=headers, timeout=30)
+    assert placed.status_code == 202, placed.json()
+    both.ended(placed.json()["call_sid"])
+    assert both.bridge.sync({**others, "phone_numbers": []}, force="true")[0] == 200
+
+
 def test_a_trunks_own_table_goes_before_ours(both: House) -> None:
     first = trunk_to(both.carrier("404"), "first", 1, failover={"404": "next"})
     both.push(first, trunk_to(both.carrier("486"), "second", 2))
     record = both.ended(both.place())
     assert [attempt["sip_status"] for attempt in record["attempts"]] == [404, 486]
     assert record["status"] == "busy"
+
+
+def test_a_trunks_own_table_holds_for_credentials_that_are_not_taken(both: House) -> None:
+    account = {"username": "9228", "password": "not-right"}
+    first = trunk_to(both.carrier("challenges"), "first", 1, failover={"407": "stop"}, **account)
+    both.push(first, trunk_to(both.carrier("486"), "second", 2))
+    record = both.ended(both.place())
+    assert [attempt["sip_status"] for attempt in record["attempts"]] == [401]
+    assert record["status"] == "failed"
 
 
 def test_the_same_key_places_one_call(both: House) -> None:

@@ -323,7 +323,9 @@ def test_commands_of_the_drivers() -> None:
     target = call_commands.through_profile(
         "external", "sip:a@h", {"X-Call-Sid": "sip-1", "X-Assistant-Id": "7"}
     )
-    assert target == "[sip_h_X-Call-Sid=sip-1,sip_h_X-Assistant-Id=7]sofia/external/sip:a@h"
+    assert target == (
+        "[outbound_redirect_fatal=true,sip_h_X-Call-Sid=sip-1,sip_h_X-Assistant-Id=7]sofia/external/sip:a@h"
+    )
 
 
 @pytest.mark.parametrize("url", ["wss://h/a b", "wss://h/'x'", "wss://h/\nx", "http://h/", 'wss://h/"'])

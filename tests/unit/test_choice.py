@@ -47,6 +47,15 @@ def test_the_numbers_own_trunk_goes_first_then_priority() -> None:
     assert not found.skipped
 
 
+def test_a_number_of_another_organisation_is_shown_by_no_trunk() -> None:
+    trunks = [trunk("lists-it", caller_id_numbers=["+15551230001"]), trunk("any")]
+    found = choose(trunks, around(*trunks, is_anothers=True))
+    assert {one.trunk_id: one.reason for one in found.skipped} == dict.fromkeys(
+        ("lists-it", "any"), SkipReason.CALLER_ID
+    )
+    assert not found.ways
+
+
 def test_weight_shares_within_a_priority() -> None:
     heavy = trunk("heavy", gateways=[{"gateway": "a.example.com", "weight": 3}])
     light = trunk("light", gateways=[{"gateway": "b.example.com", "weight": 1}])

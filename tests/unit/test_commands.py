@@ -167,7 +167,7 @@ def test_encoding(command: Command, encoded: bytes) -> None:
 
 def test_an_originate_string() -> None:
     assert _originate().text == (
-        f"bgapi originate {{origination_uuid={UUID},origination_caller_id_number=1}}"
+        f"bgapi originate {{origination_uuid={UUID},origination_caller_id_number=1,outbound_redirect_fatal=true}}"
         f"sofia/external/+15551230001@127.0.0.1:5060 &park()\nJob-UUID: {UUID}"
     )
 

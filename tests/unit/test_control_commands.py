@@ -194,7 +194,8 @@ def test_a_bridge_needs_a_target() -> None:
             ),
             f"api uuid_transfer {UUID} 'm:^:set:continue_on_fail=true^set:hangup_after_bridge=true^set:call_timeout=20"
             "^set:transfer_ringback=%(1000,4000,425)^set:effective_caller_id_number=123"
-            f"^bridge:sofia/gateway/7.a/{NUMBER}|sofia/external/{URI}^transfer:park XML fscontrol' inline",
+            f"^bridge:[outbound_redirect_fatal=true]sofia/gateway/7.a/{NUMBER}"
+            f"|[outbound_redirect_fatal=true]sofia/external/{URI}^transfer:park XML fscontrol' inline",
         ),
     ],
 )

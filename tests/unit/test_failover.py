@@ -17,6 +17,9 @@ from fscontrol.model.call import CallStatus
         ("CALL_REJECTED", 403, False, "stop", CallStatus.FAILED),
         ("UNALLOCATED_NUMBER", 404, False, "stop", CallStatus.FAILED),
         ("INVALID_NUMBER_FORMAT", 484, False, "stop", CallStatus.FAILED),
+        ("CALL_REJECTED", 401, False, "next", CallStatus.FAILED),
+        ("CALL_REJECTED", 407, False, "next", CallStatus.FAILED),
+        ("REQUESTED_CHAN_UNAVAIL", 302, True, "next", CallStatus.FAILED),
         ("RECOVERY_ON_TIMER_EXPIRE", 408, False, "next", CallStatus.NO_ANSWER),
         ("RECOVERY_ON_TIMER_EXPIRE", 408, True, "stop", CallStatus.NO_ANSWER),
         ("NO_USER_RESPONSE", 480, False, "next", CallStatus.NO_ANSWER),
@@ -46,3 +49,10 @@ def test_a_trunks_own_table_goes_before_ours() -> None:
     assert verdict_of(ending, {"UNALLOCATED_NUMBER": "next"}) == "next"
     assert verdict_of(ending, {"404": "stop", "UNALLOCATED_NUMBER": "next"}) == "stop"
     assert verdict_of(ending, {"486": "next"}) == "stop"
+
+
+def test_a_table_may_name_either_of_the_two_challenges() -> None:
+    """FreeSWITCH says 904 of both, once the credentials were not taken."""
+    refused = Ending("NORMAL_UNSPECIFIED", 401)
+    assert verdict_of(refused, {"407": "stop"}) == verdict_of(refused, {"401": "stop"}) == "stop"
+    assert verdict_of(refused, {"401": "next", "407": "stop"}) == "next"
