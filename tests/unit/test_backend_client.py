@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from itertools import count
 from pathlib import Path
 
+import certifi
 import gevent
 import pytest
 from cryptography import x509
@@ -250,15 +251,22 @@ def test_tls_against_plain_http_is_said_so() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+def test_only_a_certificate_that_somebody_vouches_for_is_taken(
+    backend: TestBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     certificate = self_signed(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
-    server = StreamServer(("127.0.0.1", 0), lambda *_: None, ssl_context=context)
+    server = StreamServer(("127.0.0.1", 0), backend.handle, ssl_context=context)
     server.start()
     client = client_of(f"https://127.0.0.1:{server.server_port}")
     with pytest.raises(BackendUnavailable, match="TLS failed"):
         client.post("/x", b"{}", "a:1", LONG)
+    client.close()
+    monkeypatch.setattr(certifi, "where", lambda: certificate)
+    for number in range(2):
+        assert client.post("/x", b'{"a": 1}', f"a:{number}", LONG).status == 200
+    assert [request.body for request in backend.requests] == [b'{"a": 1}'] * 2
     client.close()
     server.stop(timeout=1)
 
