@@ -10,12 +10,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import unquote
 
-import requests
+import certifi
 import urllib3
 from pydantic import SecretStr
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
 
 from fscontrol.backend import signature
 from fscontrol.backend.deadline import within
@@ -55,14 +56,7 @@ class BackendClient:
         self._key = key
         self._secret = secret
         self._clock = clock
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=_MOST_CONNECTIONS)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
-        if key.get_secret_value():
-            self._session.auth = self._authorize
+        self._place: _Place | None = None
 
     def post(self, path: str, body: bytes, idempotency_key: str, deadline_seconds: float) -> Answer:
         """One POST of JSON, answered whole within the deadline. Raises `BackendUnavailable` or `BackendRefused`."""
@@ -80,7 +74,7 @@ class BackendClient:
             f"the backend gave no whole answer to {path} within {deadline_seconds:g} s"
         )
         with within(deadline_seconds, too_late):
-            status, text = self._exchange(path, body, headers, deadline_seconds)
+            status, text = self._exchange(path, body, headers)
         if not 200 <= status < 300:
             shown = self._shown(text)
             raise BackendRefused(f"the backend answered {path} with {status}{shown and ': ' + shown}", status)
@@ -101,27 +95,31 @@ class BackendClient:
 
     def close(self) -> None:
         """Let go of idle connections."""
-        self._session.close()
+        if self._place is not None:
+            self._place.connections.close()
+            self._place = None
 
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # As `auth`, because requests would put a user in the URL over a plain header.
-        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        return request
-
-    def _exchange(
-        self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
-    ) -> tuple[int, str]:
+    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
+        # Without a timeout for each read: the deadline is of the whole, and a timer is what each would cost.
         try:
-            with self._session.post(
-                self._base_url + path,
-                data=body,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=timeout,
-            ) as response:
-                return response.status_code, _bounded(response.raw).decode("utf-8", "replace")
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if self._place is None:
+                self._place = _place_of(self._base_url, self._key.get_secret_value())
+            place = self._place
+            response = place.connections.urlopen(
+                "POST",
+                place.path + path,
+                body,
+                {**headers, **place.authorization},
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                return response.status, _bounded(response).decode("utf-8", "replace")
+            finally:
+                response.close()  # an answer that was not read whole takes its connection with it
+                response.release_conn()
+        except (HTTPError, OSError, ValueError) as error:
             # In our words: theirs may repeat a header or the URL with its password.
             raise BackendUnavailable(f"the backend gave no whole answer to {path}: {_why(error)}") from None
 
@@ -131,6 +129,29 @@ class BackendClient:
             if secret:
                 text = text.replace(secret, "***")
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_SHOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the backend is: connections that are kept, the path before each of ours, and who we say we are."""
+
+    connections: urllib3.HTTPConnectionPool
+    path: str
+    authorization: Mapping[str, str]
+
+
+def _place_of(base_url: str, key: str) -> _Place:
+    """Raises `HTTPError` for what is no URL. Without a key a user in the URL is who we are."""
+    url = urllib3.util.parse_url(base_url)
+    options: dict[str, Any] = {"maxsize": _MOST_CONNECTIONS}
+    if url.scheme == "https":
+        options["ca_certs"] = certifi.where()
+    authorization = {}
+    if key:
+        authorization["Authorization"] = f"Bearer {key}"
+    elif url.auth:
+        authorization = urllib3.util.make_headers(basic_auth=unquote(url.auth))
+    return _Place(urllib3.connection_from_url(base_url, **options), url.path or "", authorization)
 
 
 def _bounded(stream: urllib3.BaseHTTPResponse) -> bytes:
@@ -144,17 +165,13 @@ def _bounded(stream: urllib3.BaseHTTPResponse) -> bytes:
 
 
 def _why(error: Exception) -> str:
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, SSLError):
         return "TLS failed; is its certificate valid?"
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "too slow"
-    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+    if isinstance(error, NameResolutionError):
         return "its name does not resolve"
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+    if isinstance(error, NewConnectionError):
         return "it cannot be connected to"
-    return f"the connection broke ({type(reason if isinstance(reason, Exception) else error).__name__})"
+    return f"the connection broke ({type(error).__name__})"
 
 
 def read_prewarm(text: str, call_sid: str) -> PrewarmResult:

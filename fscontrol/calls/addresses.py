@@ -73,7 +73,8 @@ def printable(text: str) -> str:
 
 
 def _parse_one(text: str, decode: bool) -> SipAddress:
-    bracket = next((piece for piece in _PIECE.finditer(text) if piece[0][0] == "<"), None)
+    pieces = _PIECE.finditer(text) if "<" in text else ()
+    bracket = next((piece for piece in pieces if piece[0][0] == "<"), None)
     if bracket is not None:
         uri, rest = bracket[0][1:].removesuffix(">"), text[bracket.end() :]
     else:
@@ -128,8 +129,9 @@ def _parameters(text: str) -> Iterator[tuple[str, str]]:
 def _split(text: str, separator: str) -> Iterator[str]:
     """Split at separators outside quotes and angle brackets."""
     start = 0
-    for piece in _PIECE.finditer(text):
-        if piece[0] == separator:
-            yield text[start : piece.start()]
-            start = piece.end()
+    if separator in text:
+        for piece in _PIECE.finditer(text):
+            if piece[0] == separator:
+                yield text[start : piece.start()]
+                start = piece.end()
     yield text[start:]

@@ -77,7 +77,8 @@ def claims(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -
     `decode`: whether user parts are still percent-encoded (see `parse_addresses`). At most `MOST_CLAIMS` of a source
     are returned, without repetition.
     """
-    return [claim for source in SOURCES for claim in _claims_of(source, values_of(source), decode)]
+    found = ((source, list(values_of(source))) for source in SOURCES)
+    return [claim for source, values in found if values for claim in _claims_of(source, values, decode)]
 
 
 def unread(values_of: Callable[[str], Iterable[str]]) -> list[str]:
@@ -97,9 +98,9 @@ def own_contacts(values_of: Callable[[str], Iterable[str]], *, decode: bool = Fa
     return [(raw, gateway) for gateway, raw in found.items()]
 
 
-def _claims_of(source: str, values: Iterable[str], decode: bool) -> Iterable[Claim]:
+def _claims_of(source: str, values: list[str], decode: bool) -> Iterable[Claim]:
     from_end = source == "Diversion"
-    addresses = _addresses(_within_bounds(list(values), from_end), decode, from_end)
+    addresses = _addresses(_within_bounds(values, from_end), decode, from_end)
     if from_end:
         addresses.reverse()
     elif source == "History-Info":

@@ -124,10 +124,11 @@ def decide(
         tried, outcome = _try(claim, asked, found)
         if isinstance(outcome, Accept):
             mine = asked.only(outcome.source.organization)
-            told = [_told(before, mine, found) for before in claimed[: len(candidates)]]
-            told.append(
-                _candidate(claim, _try(claim, mine, found)[0], f"matched {outcome.number.phone_number}")
-            )
+            told = candidates
+            if mine is not asked:
+                told = [_told(before, mine, found) for before in claimed[: len(candidates)]]
+                tried, _ = _try(claim, mine, found)
+            told.append(_candidate(claim, tried, f"matched {outcome.number.phone_number}"))
             left = claimed[len(told) :]
             told += [_candidate(other, (), "not looked at: decided before") for other in left]
             return Verdict(outcome, tuple(told))
@@ -154,8 +155,8 @@ class _Owners:
         self.rules = tuple(dict.fromkeys(source.rules for sources in self.of.values() for source in sources))
 
     def only(self, organization: str) -> _Owners:
-        """The same, were the others not there."""
-        return _Owners(self.of[organization])
+        """The same, were the others not there; itself when there are none."""
+        return self if len(self.of) == 1 else _Owners(self.of[organization])
 
 
 def _by_text(assignments: Iterable[Assignment], owners: _Owners) -> _Found:

@@ -6,7 +6,10 @@ Refuses: fields nobody knows, by name; an id chosen by the client; every other r
 
 from __future__ import annotations
 
+import json
+from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
@@ -16,10 +19,12 @@ from fscontrol.backend.messages import timestamp
 from fscontrol.errors import InvalidDocument, InvalidUpdate, MalformedBody, Problem
 from fscontrol.model.findings import parts_of, problems_of
 from fscontrol.model.kept_trunk import KeptTrunk
+from fscontrol.model.organization import TrunkTimes
 from fscontrol.model.trunk import GatewayAddress, Trunk
 from fscontrol.provisioning.push_warnings import warnings_of_trunk
 from fscontrol.provisioning.trunks import new_trunk_id
 
+MOST_TEXTS = 2_000
 _NEVER_SHOWN = "api_bearer_token"
 _SHOWN_FIRST = "id", "name", "gateway", "username", "password", "priority", "enabled", "register", "provider"
 """The published object (seeds/000), in its order; `password` is part of it."""
@@ -93,6 +98,39 @@ def shown(kept: KeptTrunk, *, tripped: bool) -> dict[str, Any]:
     first = {name: plain.pop(name) for name in _SHOWN_FIRST}
     told = {"created_at": _moment(times.created_at), "updated_at": _moment(times.updated_at)}
     return {**first, **plain, **told, "warnings": warnings_of_trunk(trunk), "is_cb_tripped": tripped}
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A trunk as JSON, and what it was made of. It holds the trunk, so that its identity is nobody else's."""
+
+    trunk: Trunk
+    times: TrunkTimes
+    tripped: bool
+    text: str
+
+
+class ShownTexts:
+    """The JSON of the trunks that were shown last, `MOST_TEXTS` of them.
+
+    A trunk that did not change is the same object from one push and one request to the next (`store.sealing`), so a
+    text is looked up by that identity; it counts while times and breaker are those it was made of, too.
+    """
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[int, _Text] = OrderedDict()
+
+    def text(self, kept: KeptTrunk, *, tripped: bool) -> str:
+        """What `shown` says of a trunk, as JSON."""
+        key = id(kept.trunk)
+        known = self._texts.get(key)
+        if known is None or (known.times, known.tripped) != (kept.times, tripped):
+            text = json.dumps(shown(kept, tripped=tripped), separators=(",", ":"))
+            known = self._texts[key] = _Text(kept.trunk, kept.times, tripped, text)
+        self._texts.move_to_end(key)
+        if len(self._texts) > MOST_TEXTS:
+            self._texts.popitem(last=False)
+        return known.text
 
 
 def _moment(at: float) -> str | None:

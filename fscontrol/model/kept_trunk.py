@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fscontrol.model.organization import TrunkTimes
@@ -14,4 +15,9 @@ class KeptTrunk:
 
     trunk: Trunk
     times: TrunkTimes
-    tag: str
+    tag_of: Callable[[Trunk], str]
+
+    @property
+    def tag(self) -> str:
+        """Made when it is asked for: a list of trunks is shown without."""
+        return self.tag_of(self.trunk)

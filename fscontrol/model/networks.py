@@ -6,6 +6,7 @@ where it is used.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -16,6 +17,7 @@ _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
+@functools.lru_cache(maxsize=1024)  # carriers call from few addresses, and each call's is read
 def plain_address(text: str) -> Address | None:
     """The address a text is, without brackets and zone, `::ffff:192.0.2.1` as 192.0.2.1; None when it is none."""
     try:

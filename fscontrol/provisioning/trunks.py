@@ -23,6 +23,7 @@ from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import MOST_TRUNKS
 
 Change = Callable[[Trunk], Trunk]
+_NO_TIMES = TrunkTimes(created_at=0.0, updated_at=0.0)
 _OF_A_TRUNK = re.compile(r"^trunks\[\d+\]\.")
 
 
@@ -157,8 +158,7 @@ class Trunks:
         return stored.model_copy(update={"draft": Draft(trunks=trunks, phone_numbers=kept)})
 
     def _kept(self, stored: Organization, trunk: Trunk) -> KeptTrunk:
-        times = stored.trunk_times.get(trunk.id) or TrunkTimes(created_at=0.0, updated_at=0.0)
-        return KeptTrunk(trunk, times, self._tag(trunk))
+        return KeptTrunk(trunk, stored.trunk_times.get(trunk.id) or _NO_TIMES, self._tag)
 
     def _tag(self, trunk: Trunk) -> str:
         """Keyed: it covers the password, and must not be an oracle for guessing it."""

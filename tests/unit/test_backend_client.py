@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import ssl
+from base64 import b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from itertools import count
+from pathlib import Path
 
+import certifi
 import gevent
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from gevent import socket
 from gevent.server import StreamServer
 from pydantic import SecretStr
@@ -96,6 +105,15 @@ def test_the_key_wins_over_a_user_in_the_url(backend: TestBackend) -> None:
     client = client_of(backend.url.replace("//", "//user:password@"))
     client.post("/x", b"{}", "a:1", LONG)
     assert backend.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    client.close()
+
+
+def test_without_a_key_a_user_in_the_url_is_who_we_are(backend: TestBackend) -> None:
+    client = client_of(backend.url.replace("//", "//user:pass%40word@") + "/api/", key="")
+    client.post("/x", b"{}", "a:1", LONG)
+    (request,) = backend.requests
+    assert request.path == "/api/x"
+    assert request.headers["authorization"] == f"Basic {b64encode(b'user:pass@word').decode()}"
     client.close()
 
 
@@ -230,6 +248,50 @@ def test_tls_against_plain_http_is_said_so() -> None:
         client.post("/x", b"{}", "a:1", LONG)
     client.close()
     server.stop(timeout=1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_only_a_certificate_that_somebody_vouches_for_is_taken(
+    backend: TestBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    server = StreamServer(("127.0.0.1", 0), backend.handle, ssl_context=context)
+    server.start()
+    client = client_of(f"https://127.0.0.1:{server.server_port}")
+    with pytest.raises(BackendUnavailable, match="TLS failed"):
+        client.post("/x", b"{}", "a:1", LONG)
+    client.close()
+    monkeypatch.setattr(certifi, "where", lambda: certificate)
+    for number in range(2):
+        assert client.post("/x", b'{"a": 1}', f"a:{number}", LONG).status == 200
+    assert [request.body for request in backend.requests] == [b'{"a": 1}'] * 2
+    client.close()
+    server.stop(timeout=1)
+
+
+def self_signed(folder: Path) -> str:
+    """A certificate for 127.0.0.1 and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    unsigned = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+    )
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        unsigned.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, form, plain)
+    )
+    return str(path)
 
 
 def test_an_unsendable_header_names_no_value(backend: TestBackend) -> None:
