@@ -44,7 +44,7 @@ def bridge_key(api_key: SecretStr) -> Recognise:
 
     def recognise(presented: str) -> Principal | None:
         same = hmac.compare_digest(presented.encode("latin-1", "replace"), expected)
-        return Principal("FSCONTROL_API_KEY", Role.BRIDGE) if same and expected else None
+        return Principal("SIP_BRIDGE_API_KEY", Role.BRIDGE) if same and expected else None
 
     return recognise
 

@@ -36,7 +36,7 @@ def bridge_digest(api_key: SecretStr, digest: Callable[[str], str]) -> OfDigest:
 
     def of_digest(presented: str) -> Principal | None:
         same = hmac.compare_digest(presented.encode(), expected.encode())
-        return Principal("FSCONTROL_API_KEY", Role.BRIDGE) if same and text else None
+        return Principal("SIP_BRIDGE_API_KEY", Role.BRIDGE) if same and text else None
 
     return of_digest
 

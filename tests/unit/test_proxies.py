@@ -51,4 +51,4 @@ def test_an_author_has_the_address_of_his_request(proxies: tuple[str, ...], expe
     client = make_app([door], bridge_key(SecretStr(KEY)), 4096, proxies).test_client()
     headers = {"Authorization": f"Bearer {KEY}", "X-Forwarded-For": "198.51.100.1"}
     answer = client.get("/who", headers=headers, environ_base={"REMOTE_ADDR": "10.0.0.1"})
-    assert answer.json == {"name": "FSCONTROL_API_KEY", "address": expected}
+    assert answer.json == {"name": "SIP_BRIDGE_API_KEY", "address": expected}
