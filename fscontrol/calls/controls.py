@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fscontrol.backend.outside import Outside
 from fscontrol.calls.book import CallBook
+from fscontrol.calls.caller_ids import is_anothers
 from fscontrol.calls.control import CallControl
 from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.calls.live import LiveCalls
@@ -92,6 +93,10 @@ def make_controls(
         trunk = trunk_of(call)
         return trunk is None or trunk.refer is not False
 
+    def anothers(call: CallRecord, number: str) -> bool:
+        organization = store.organization(call.organization_key or "")
+        return organization is not None and is_anothers(store, organization, f"+{number.removeprefix('+')}")
+
     control = CallControl(
         calls,
         audio,
@@ -102,6 +107,6 @@ def make_controls(
         wish=Wishes(store, time.time).note,
         cancel=cancel,
     )
-    transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds, may_refer)
+    transfer = CallTransfer(calls, gateways_for, profile, settings.transfer_ring_seconds, may_refer, anothers)
     rules = RuleActions(audio, outside, settings.rule_timeout_seconds, time.time)
     return Controls(control, transfer, rules, LostAssistants(calls, transfer, audio, media_dir), calls)

@@ -72,7 +72,8 @@ def outbound_gateways(
 class CallTransfer:
     """`gateways_for` names the gateways a call may go out by, best first; SIP URIs go out by `profile`.
 
-    `may_refer`: whether a call's trunk takes REFER.
+    `may_refer`: whether a call's trunk takes REFER. `is_anothers`: whether a number is another organisation's than the
+    call's, and so none to call from.
     """
 
     def __init__(
@@ -82,12 +83,14 @@ class CallTransfer:
         profile: str,
         ring_seconds: int,
         may_refer: Callable[[CallRecord], bool] = lambda _call: True,
+        is_anothers: Callable[[CallRecord, str], bool] = lambda _call, _number: False,
     ) -> None:
         self._calls = calls
         self._gateways_for = gateways_for
         self._profile = profile
         self._ring_seconds = ring_seconds
         self._may_refer = may_refer
+        self._is_anothers = is_anothers
 
     def refer(self, call_sid: str, uri: str) -> Outcome:
         """Ask the far end to call `uri` itself. It has accepted when this returns; `CommandRefused` when it did not."""
@@ -144,6 +147,8 @@ class CallTransfer:
     def _bridge(self, call_sid: str, where: str, targets: Sequence[str], caller_id: str) -> Outcome:
         with self._calls.lock(call_sid):
             call = self._calls.answered(call_sid)
+            if caller_id and self._is_anothers(call, caller_id):
+                raise InvalidDocument([Problem("caller_id", "is another organisation's number")])
             command = call_commands.bridge(call.uuid, targets, self._ring_seconds, caller_id)
             channel = self._calls.channel(call)
             if channel.is_transferred:

@@ -134,6 +134,16 @@ def test_a_transfer_by_the_organisations_trunk_that_fails_comes_back(operator: O
     assert operator.does("hold")[1]["already"] is False
 
 
+def test_a_transfer_shows_no_other_organisations_number(operator: Operator) -> None:
+    number = {"phone_number": "+15550008888", "assistant_id": 1}
+    body = {"organization_id": 8, "trunks": [], "phone_numbers": [number]}
+    assert operator.bridge.sync(body)[0] == 200
+    for caller_id in ("+15550008888", "15550008888"):
+        status, answered = operator.does("transfer", number="+15557770001", caller_id=caller_id)
+        assert (status, [one["path"] for one in answered["problems"]]) == (422, ["caller_id"])
+    assert operator.bridge.ask("DELETE", "/api/organizations/8")[0] == 200
+
+
 def test_a_transfer_goes_nowhere_else_than_it_was_sent(both: Bridge) -> None:
     """A carrier's 302 takes neither a transfer over a trunk nor one to a SIP URI to whom it names."""
     with carriers(both.switch) as make:
