@@ -43,7 +43,7 @@ from fscontrol.http import (
     trunks,
     webhooks,
 )
-from fscontrol.http.auth import Recognise, bridge_key, first_of
+from fscontrol.http.auth import Recognise, bridge_key, first_of, look_again_by
 from fscontrol.http.known_keys import KnownKeys
 from fscontrol.http.limits import Allowed, RateLimits
 from fscontrol.http.server import make_app
@@ -105,14 +105,17 @@ def http_app(house: Application) -> Flask:
     if house.served:
         doors.append(freeswitch.door(house.served, settings.xml_curl_password))
     limits = RateLimits(Allowed.by(settings))
-    recognise = limits.guarded(first_of(*ways))
+    recognise = first_of(*ways)
     sessions = Sessions(
         store.fingerprint_key(),
         house.keys.digest,
         (known_keys.of_digest, bridge_digest(settings.api_key, house.keys.digest)),
         settings.session_seconds,
     )
-    app = make_app(doors, recognise, settings.max_body_bytes, settings.trusted_proxies, sessions)
+    app = make_app(
+        doors, limits.guarded(recognise), settings.max_body_bytes, settings.trusted_proxies, sessions
+    )
+    look_again_by(app, recognise)
     house.workers.install(app)
     limits.install(app)
     return app

@@ -24,6 +24,7 @@ ORGANIZATION_HEADER = "X-Organization-Id"
 LONGEST_FORM = 800_000
 """Bytes of a page's form: the longest INVITE with each of its characters percent-encoded."""
 _RECOGNISE = "fscontrol_recognise"
+_RECOGNISE_AGAIN = "fscontrol_recognise_again"
 _SESSIONS = "fscontrol_sessions"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 Recognise = Callable[[str], Principal | None]
@@ -126,18 +127,25 @@ def require_own_form(cookie: str) -> None:
         raise FormOutOfDate("this form is out of date, or not of this page: load the page again")
 
 
+def look_again_by(app: Flask, recognise: Recognise) -> None:
+    """Recognise credentials by this where an answer goes on: outside of any request, and counted against no limit."""
+    app.extensions[_RECOGNISE_AGAIN] = recognise
+
+
 def still_let_in() -> Callable[[], bool]:
-    """Whether who asks would still be let in later; for answers that go on. A key is looked at when it is presented."""
-    cookie = session_cookie()
-    if not cookie:
-        return lambda: True
-    known = sessions()
+    """Whether who asks would still be let in later, by his session or his credential; for answers that go on.
+
+    A store that cannot tell ends nothing: all who listen would be cut off at once, and none could come back.
+    """
+    extensions, cookie, presented = current_app.extensions, session_cookie(), presented_key()
+    held = sessions() if cookie else None
+    recognise: Recognise = extensions.get(_RECOGNISE_AGAIN, extensions[_RECOGNISE])
 
     def is_let_in() -> bool:
         try:
-            return known.principal(cookie) is not None
+            return (held.principal(cookie) if held is not None else recognise(presented)) is not None
         except StoreError:
-            return False
+            return True
 
     return is_let_in
 

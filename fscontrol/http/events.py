@@ -21,6 +21,9 @@ from fscontrol.telemetry.bus import Bus, Happening, Listener
 from fscontrol.telemetry.event_kinds import EVENT_KINDS
 
 HEARTBEAT_SECONDS = 15.0
+LOOK_SECONDS = 2.0
+"""How often it is looked whether a listener's key still works: with `known_keys.FRESH_SECONDS` it makes the 5 s within
+which a revoked key is refused everywhere."""
 MOST_LISTENERS = 200
 LONGEST_SECONDS = 86_400.0
 _RETRY_MS = 2000
@@ -41,7 +44,7 @@ _AFTER = Query(
 _LATER_SECONDS = 30
 
 
-def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
+def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS, look: float = LOOK_SECONDS) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("events", __name__)
 
@@ -70,7 +73,7 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
         last_seen = request.headers.get("Last-Event-ID", "").strip() or request.args.get("after", "")
         listener = bus.listen(principal().sees, last_seen)
         answer = Response(
-            _stream(listener, heartbeat, seconds or math.inf, still_let_in()),
+            _stream(listener, heartbeat, look, seconds or math.inf, still_let_in()),
             content_type="text/event-stream; charset=utf-8",
         )
         answer.headers["Cache-Control"] = "no-store"
@@ -82,25 +85,26 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS) -> Blueprint:
 
 
 def _stream(
-    listener: Listener, heartbeat: float, seconds: float, is_let_in: Callable[[], bool]
+    listener: Listener, heartbeat: float, look: float, seconds: float, is_let_in: Callable[[], bool]
 ) -> Iterator[str]:
-    until = time.monotonic() + seconds
-    look_again_at = time.monotonic() + heartbeat
+    now = time.monotonic()
+    until, beat_at, look_at = now + seconds, now + heartbeat, now + look
     yield f"retry: {_RETRY_MS}\n: listening\n\n"
     if not listener.knows_all:
         yield ": what followed the event you saw last is not kept any more\n\n"
-    while (left := until - time.monotonic()) > 0:
-        happening = listener.next(min(heartbeat, left))
-        if time.monotonic() >= look_again_at:
-            look_again_at = time.monotonic() + heartbeat
+    while (now := time.monotonic()) < until:
+        happening = listener.next(max(0.0, min(until, beat_at, look_at) - now))
+        if (now := time.monotonic()) >= look_at:
             if not is_let_in():
                 return
+            look_at = now + look
         if happening is not None:
             yield _written(happening)
         elif listener.is_cut:
             yield ": cut off: you did not read fast enough; come back with Last-Event-ID\n\n"
             return
-        else:
+        if now >= beat_at:
+            beat_at = now + heartbeat
             yield ": still here\n\n"
 
 

@@ -97,7 +97,7 @@ def test_who_comes_back_hears_what_he_missed(bridge: Bridge) -> None:
 
 def test_a_heartbeat_comes_and_who_does_not_read_is_told_so() -> None:
     bus = Bus(queued=1)
-    stream = _stream(listener := bus.listen(lambda _key: True), 0.01, 30, lambda: True)
+    stream = _stream(listener := bus.listen(lambda _key: True), 0.01, 30, 30, lambda: True)
     next(stream)
     assert next(stream) == ": still here\n\n"
     bus.publish("call", "7", call(1))

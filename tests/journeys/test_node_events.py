@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from fscontrol import doors
-from fscontrol.http import events
+from fscontrol.errors import StoreError
+from fscontrol.http import events, known_keys
 from fscontrol.model.access import Role
 from fscontrol.model.audit import HOUSE
 from tests import bridge
@@ -67,9 +68,14 @@ def test_nodes_are_told_of(running: Bridge) -> None:
     assert heard(running, before, viewer) == [], "nodes are for keys of all organisations"
 
 
-def test_a_stream_ends_with_its_session(running: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No heartbeat comes in time: the look must wake the stream by itself."""
     door = events.door
-    monkeypatch.setattr(events, "door", lambda bus: door(bus, heartbeat=0.05))
+    monkeypatch.setattr(events, "door", lambda bus: door(bus, heartbeat=600, look=0.05))
+
+
+def test_a_stream_ends_with_its_session(running: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_often(monkeypatch)
     client = doors.http_app(running.application).test_client()
     made = running.application.keys.create("v", Role.VIEWER, None, HOUSE)
     token = client.get("/login").text.partition('name="form" value="')[2].partition('"')[0]
@@ -79,3 +85,34 @@ def test_a_stream_ends_with_its_session(running: Bridge, monkeypatch: pytest.Mon
     reading = gevent.spawn(lambda: b"".join(cast(Iterable[bytes], answer.response)))
     assert running.ask("DELETE", f"/api/keys/{made.key.id}")[0] == 200
     assert b": listening" in reading.get(timeout=30)
+
+
+@pytest.mark.parametrize("header", ["Authorization: Bearer ", "X-API-Key: "])
+def test_a_stream_ends_with_its_key(running: Bridge, monkeypatch: pytest.MonkeyPatch, header: str) -> None:
+    look_often(monkeypatch)
+    monkeypatch.setattr(known_keys, "FRESH_SECONDS", 0.0)
+    house = running.application
+    client = doors.http_app(house).test_client()
+    made = house.keys.create("v", Role.VIEWER, None, HOUSE)
+    name, _, scheme = header.partition(": ")
+    answer = client.get("/api/events?seconds=600", headers={name: scheme + made.text}, buffered=False)
+    assert answer.status_code == 200
+    heard: list[bytes] = []
+    reading = gevent.spawn(lambda: heard.extend(cast(Iterable[bytes], answer.response)))
+    eventually(lambda: heard)
+    # A store that fails for a moment ends nothing; the look does not count as a wrong key either.
+    looks: list[str] = []
+
+    def fails(digest: str) -> None:
+        looks.append(digest)
+        raise StoreError("the store is away")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(known_keys, "KEPT_SECONDS", 0.0)
+        failing.setattr(house.keys, "by_digest", fails)
+        eventually(lambda: len(looks) >= 3)
+    running.ask("POST", "/api/nodes/fs1/drain")
+    eventually(lambda: b"is_drained" in b"".join(heard))
+    # The one that streams is another than the one that is asked: nothing tells it.
+    assert running.ask("DELETE", f"/api/keys/{made.key.id}")[0] == 200
+    reading.get(timeout=30)
