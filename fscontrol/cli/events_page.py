@@ -35,7 +35,8 @@ data: {"node":"fs1","gateway":"7.7f502da1.ab12cd34","trunk_id":"main","state":"R
   the beginning: read the state from `GET /api/gateways` and `GET /api/calls`, and go on from there.
 - It ends when your key is revoked or expires, within 5 seconds, as you would be refused everywhere else.
 - A comment (`: still here`) comes every 15 s. Hear nothing for longer than 30 s, and the
-  connection is dead: come back.
+  connection is dead: come back. A browser's `EventSource` does not show comments: with `?beats=true` the same comes as
+  an event `beat`, without an id and with `{}` as its data.
 - Who does not read is cut off: 1,000 events wait for a listener at most, then a comment says so and the answer
   ends. Nobody else waits for him.
 - 200 may listen at once; the next one gets 429 and `Retry-After`.

@@ -27,6 +27,9 @@ which a revoked key is refused everywhere."""
 MOST_LISTENERS = 200
 LONGEST_SECONDS = 86_400.0
 _RETRY_MS = 2000
+_COMMENT = ": still here\n\n"
+_BEAT = ": still here\nevent: beat\ndata: {}\n\n"
+"""Without an id: who comes back comes back with that of the last happening."""
 _SECONDS = Query(
     "seconds",
     {"type": "number", "minimum": 0, "maximum": LONGEST_SECONDS},
@@ -40,6 +43,11 @@ _AFTER = Query(
     "after",
     {"type": "string"},
     "go on from this id, as Last-Event-ID does; for who cannot send the header at first",
+)
+_BEATS = Query(
+    "beats",
+    {"type": "boolean"},
+    "also tell the heartbeat as an event `beat`, for a browser's EventSource, which does not show comments",
 )
 _LATER_SECONDS = 30
 
@@ -59,21 +67,21 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS, look: float = LOOK_SECO
         tag="operations",
         produces="text/event-stream",
         takes_session=True,
-        query=(_SECONDS, _AFTER),
+        query=(_SECONDS, _AFTER, _BEATS),
         headers=(_LAST_SEEN,),
         events=EVENT_KINDS,
         about=_ABOUT,
         errors=(422, 429),
     )
     def events() -> Response:
-        seconds = body.seconds("seconds", LONGEST_SECONDS)
+        seconds, beat = body.seconds("seconds", LONGEST_SECONDS), _BEAT if body.flag("beats") else _COMMENT
         if bus.listeners >= MOST_LISTENERS:
             raise TooManyRequests(f"{MOST_LISTENERS} listen already", _LATER_SECONDS)
         # At once, and not when the first piece is asked for: what happens meanwhile belongs to the listener.
         last_seen = request.headers.get("Last-Event-ID", "").strip() or request.args.get("after", "")
         listener = bus.listen(principal().sees, last_seen)
         answer = Response(
-            _stream(listener, heartbeat, look, seconds or math.inf, still_let_in()),
+            _stream(listener, heartbeat, look, seconds or math.inf, still_let_in(), beat),
             content_type="text/event-stream; charset=utf-8",
         )
         answer.headers["Cache-Control"] = "no-store"
@@ -85,7 +93,12 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS, look: float = LOOK_SECO
 
 
 def _stream(
-    listener: Listener, heartbeat: float, look: float, seconds: float, is_let_in: Callable[[], bool]
+    listener: Listener,
+    heartbeat: float,
+    look: float,
+    seconds: float,
+    is_let_in: Callable[[], bool],
+    beat: str = _COMMENT,
 ) -> Iterator[str]:
     now = time.monotonic()
     until, beat_at, look_at = now + seconds, now + heartbeat, now + look
@@ -105,7 +118,7 @@ def _stream(
             return
         if now >= beat_at:
             beat_at = now + heartbeat
-            yield ": still here\n\n"
+            yield beat
 
 
 def _written(happening: Happening) -> str:

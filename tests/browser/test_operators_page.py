@@ -196,6 +196,38 @@ def test_a_lost_connection_says_so_and_recovers(house: Setting, tab: Tab) -> Non
     tab.do("forget_complaints")
 
 
+def test_a_connection_that_died_unseen_is_left(house: Setting, tab: Tab) -> None:
+    # The page's patience for silence is shorter than the server's heartbeat here: as if none came through.
+    script = """
+        window.sources = [];
+        const Source = EventSource, timeout = setTimeout, asked = fetch;
+        window.EventSource = class extends Source { constructor(to) { super(to); sources.push(this); } };
+        window.setTimeout = (what, after) => timeout(what, after === 35000 && window.isSilent ? 300 : after);
+        window.fetch = (...to) => window.isBroken ? Promise.reject(new Error("broken")) : asked(...to);
+    """
+    tab.do("add_init_script", script)
+    sign_in(tab, house.pages["gateways"])
+    tab.see("#live[data-state=on]")
+    assert tab.run("sources.length") == 1
+    tab.run("window.isSilent = true")
+    tab.run("sources[0].dispatchEvent(new Event('beat'))")
+    tab.see("#live[data-state=lost]")
+    assert tab.run("sources[0].readyState") == 2, "left, though it looked open"
+    tab.run("window.isSilent = false")
+    tab.see("#live[data-state=on]")
+    # A page that cannot be fetched is old, whatever its stream looks like.
+    before = tab.run("sources.length")
+    tab.run("window.isBroken = true; document.dispatchEvent(new Event('visibilitychange'))")
+    tab.see("#live[data-state=lost]")
+    assert tab.run("sources.at(-1).readyState") == 2
+    tab.run("window.isBroken = false")
+    tab.see("#live[data-state=on]")
+    assert tab.run("sources.length") > before
+    said = [one for one in tab.do("complaints") if one != SIGNED_OUT]
+    assert not said
+    tab.do("forget_complaints")
+
+
 def row_of(house: Setting) -> str:
     return f"#rows tr:has(a[href='/gateways/fs1/{house.gateway}'])"
 

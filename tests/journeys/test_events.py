@@ -15,6 +15,8 @@ import jsonschema_rs
 import pytest
 import requests
 
+from fscontrol import doors
+from fscontrol.http import events
 from fscontrol.http.events import _stream
 from fscontrol.simulator.carrier import CarrierBehaviour
 from fscontrol.telemetry.bus import Bus
@@ -107,6 +109,16 @@ def test_a_heartbeat_comes_and_who_does_not_read_is_told_so() -> None:
     assert next(stream).startswith(": cut off")
     with pytest.raises(StopIteration):
         next(stream)
+
+
+def test_a_browser_can_ask_for_a_heartbeat_that_it_sees(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = events.door
+    monkeypatch.setattr(events, "door", lambda bus: door(bus, heartbeat=0.02))
+    client = doors.http_app(bridge.application).test_client()
+    answer = client.get("/api/events?beats=true&seconds=0.2", headers={"X-API-Key": API_KEY}, buffered=False)
+    assert "\nevent: beat\ndata: {}\n\n" in answer.text
 
 
 def test_the_example_of_the_page_runs(bridge: Bridge, tmp_path: Path) -> None:

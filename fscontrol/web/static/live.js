@@ -5,8 +5,8 @@
   const kinds = (document.body.dataset.events || "").split(" ").filter(Boolean);
   const sign = document.getElementById("live");
   if (!kinds.length || !sign || !window.EventSource) return;
-  const GATHER = 150, APART = 700, AGES = 15000, PATIENCE = 10000, AGAIN = 3000;
-  let source, timer, drawnAt = 0, busy = false, again = false;
+  const GATHER = 150, APART = 700, AGES = 15000, PATIENCE = 10000, AGAIN = 3000, SILENCE = 35000;
+  let source, timer, silence, heardOf = document.body.dataset.after, drawnAt = 0, busy = false, again = false;
 
   function say(state, words) {
     if (sign.dataset.state === state) return;
@@ -54,9 +54,8 @@
       if (answer.status === 401 || answer.status === 404) { location.reload(); return; }
       if (!answer.ok) throw new Error(answer.status);
       merge(await answer.text());
-      if (source.readyState === EventSource.OPEN) live();
     } catch {
-      lost();
+      relisten();
     } finally {
       busy = false;
       drawnAt = Date.now();
@@ -69,14 +68,30 @@
     timer ||= setTimeout(() => { timer = 0; draw(); }, Math.max(GATHER, drawnAt + APART - Date.now()));
   }
 
+  // A connection that died on its way looks open for ever: what counts is what is heard, the beat every 15 s at least.
+  function heard() {
+    clearTimeout(silence);
+    silence = setTimeout(relisten, SILENCE);
+    live();
+  }
+
+  function relisten() {
+    lost();
+    source.close();
+    clearTimeout(silence);
+    silence = setTimeout(listen, AGAIN);
+  }
+
   function listen() {
-    source = new EventSource(`/api/events?after=${encodeURIComponent(document.body.dataset.after)}`);
-    source.onopen = () => { if (sign.dataset.state === "lost") soon(); live(); };
-    source.onerror = () => {
-      lost();
-      if (source.readyState === EventSource.CLOSED) setTimeout(async () => { await draw(); listen(); }, AGAIN);
-    };
-    for (const kind of kinds) source.addEventListener(kind, soon);
+    source = new EventSource(`/api/events?beats=true&after=${encodeURIComponent(heardOf)}`);
+    clearTimeout(silence);
+    silence = setTimeout(relisten, SILENCE);
+    source.onopen = () => { if (sign.dataset.state === "lost") soon(); heard(); };
+    source.onerror = () => { relisten(); soon(); };
+    source.addEventListener("beat", heard);
+    for (const kind of kinds) {
+      source.addEventListener(kind, (event) => { heardOf = event.lastEventId || heardOf; heard(); soon(); });
+    }
   }
 
   listen();
