@@ -39,7 +39,8 @@ data: {"node":"fs1","gateway":"7.7f502da1.ab12cd34","trunk_id":"main","state":"R
   an event `beat`, without an id and with `{}` as its data.
 - Who does not read is cut off: 1,000 events wait for a listener at most, then a comment says so and the answer
   ends. Nobody else waits for him.
-- 200 may listen at once; the next one gets 429 and `Retry-After`.
+- 200 may listen at once, 20 of them with one key, and 100 with keys of one organisation; the next one gets 429 and
+  `Retry-After`. An empty comment every 2 s finds who is gone.
 - With Redis all control planes tell the same, under the same ids, also over a restart: listen to any, and come back to
   any. Alone, the events and their ids are of one run.
 - An event is a hint that something is otherwise now, and not the record: that is in `GET /api/calls/{call_sid}`,

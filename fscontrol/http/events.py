@@ -17,6 +17,7 @@ from fscontrol.errors import TooManyRequests
 from fscontrol.http import body
 from fscontrol.http.auth import principal, still_let_in
 from fscontrol.http.operation import Query, operation
+from fscontrol.model.access import Principal
 from fscontrol.telemetry.bus import Bus, Happening, Listener
 from fscontrol.telemetry.event_kinds import EVENT_KINDS
 
@@ -25,9 +26,14 @@ LOOK_SECONDS = 2.0
 """How often it is looked whether a listener's key still works: with `known_keys.FRESH_SECONDS` it makes the 5 s within
 which a revoked key is refused everywhere."""
 MOST_LISTENERS = 200
+MOST_BOUND = MOST_LISTENERS // 2
+"""Of them with keys of one organisation: whoever looks after all of them always finds a place."""
+MOST_OF_ONE = 20
 LONGEST_SECONDS = 86_400.0
 _RETRY_MS = 2000
 _COMMENT = ": still here\n\n"
+_ANYBODY = ":\n\n"
+"""Only what is written finds that nobody reads any more; a browser leaves a stream behind with every page."""
 _BEAT = ": still here\nevent: beat\ndata: {}\n\n"
 """Without an id: who comes back comes back with that of the last happening."""
 _SECONDS = Query(
@@ -52,9 +58,37 @@ _BEATS = Query(
 _LATER_SECONDS = 30
 
 
+class _Places:
+    """Who listens now, and who may not because too many do."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._taken: dict[Listener, Principal] = {}
+
+    def take(self, who: Principal, last_seen: str) -> Listener:
+        """One more listens. Raises `TooManyRequests`."""
+        listening = list(self._taken.values())
+        if listening.count(who) >= MOST_OF_ONE:
+            raise TooManyRequests(f"{MOST_OF_ONE} listen already with this key", _LATER_SECONDS)
+        if not who.is_everywhere and sum(not one.is_everywhere for one in listening) >= MOST_BOUND:
+            why = f"{MOST_BOUND} listen already with keys of one organisation"
+            raise TooManyRequests(why, _LATER_SECONDS)
+        if self._bus.listeners >= MOST_LISTENERS:
+            raise TooManyRequests(f"{MOST_LISTENERS} listen already", _LATER_SECONDS)
+        listener = self._bus.listen(who.sees, last_seen)
+        self._taken[listener] = who
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """It listens no longer."""
+        self._bus.leave(listener)
+        self._taken.pop(listener, None)
+
+
 def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS, look: float = LOOK_SECONDS) -> Blueprint:
     """The blueprint."""
     routes = Blueprint("events", __name__)
+    places = _Places(bus)
 
     @routes.before_app_request
     def note_last() -> None:
@@ -75,18 +109,16 @@ def door(bus: Bus, heartbeat: float = HEARTBEAT_SECONDS, look: float = LOOK_SECO
     )
     def events() -> Response:
         seconds, beat = body.seconds("seconds", LONGEST_SECONDS), _BEAT if body.flag("beats") else _COMMENT
-        if bus.listeners >= MOST_LISTENERS:
-            raise TooManyRequests(f"{MOST_LISTENERS} listen already", _LATER_SECONDS)
         # At once, and not when the first piece is asked for: what happens meanwhile belongs to the listener.
         last_seen = request.headers.get("Last-Event-ID", "").strip() or request.args.get("after", "")
-        listener = bus.listen(principal().sees, last_seen)
+        listener = places.take(principal(), last_seen)
         answer = Response(
             _stream(listener, heartbeat, look, seconds or math.inf, still_let_in(), beat),
             content_type="text/event-stream; charset=utf-8",
         )
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Accel-Buffering"] = "no"
-        answer.call_on_close(lambda: bus.leave(listener))
+        answer.call_on_close(lambda: places.leave(listener))
         return answer
 
     return routes
@@ -111,6 +143,7 @@ def _stream(
             if not is_let_in():
                 return
             look_at = now + look
+            yield _ANYBODY
         if happening is not None:
             yield _written(happening)
         elif listener.is_cut:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import gevent
 import pytest
 import requests
+from werkzeug.test import TestResponse
 
 from fscontrol import doors
 from fscontrol.errors import StoreError
@@ -116,3 +117,33 @@ def test_a_stream_ends_with_its_key(running: Bridge, monkeypatch: pytest.MonkeyP
     # The one that streams is another than the one that is asked: nothing tells it.
     assert running.ask("DELETE", f"/api/keys/{made.key.id}")[0] == 200
     reading.get(timeout=30)
+
+
+def test_one_key_or_one_organisation_does_not_take_all_places(
+    running: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_often(monkeypatch)
+    monkeypatch.setattr(events, "MOST_OF_ONE", 2)
+    monkeypatch.setattr(events, "MOST_BOUND", 3)
+    running.ask("POST", "/api/sync-organization", {"organization_id": 7, "trunks": []})
+    client = doors.http_app(running.application).test_client()
+    keys = running.application.keys
+    one, another = (keys.create(name, Role.VIEWER, "7", HOUSE).text for name in ("one", "another"))
+
+    def listen(key: str) -> TestResponse:
+        return client.get("/api/events?seconds=600", headers={"X-API-Key": key}, buffered=False)
+
+    listening = [listen(one), listen(one)]
+    refused = listen(one)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    assert "2 listen already with this key" in refused.text
+    listening.append(listen(another))
+    assert "3 listen already with keys of one organisation" in listen(another).text
+    listening.append(listen(API_KEY))
+    assert [answer.status_code for answer in listening] == [200] * 4
+    listening[0].close()
+    listening.append(listen(one))
+    assert listening[-1].status_code == 200, "a place that was left is free"
+    for answer in listening[1:]:
+        answer.close()
+    assert running.application.bus.listeners == 0
