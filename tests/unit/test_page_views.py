@@ -113,6 +113,7 @@ def test_fifty_changes_are_a_bounded_picture() -> None:
 def view(number: int, **fields: Any) -> dict[str, Any]:
     return {
         "node": "fs1", "gateway": f"7.slug.{number:05}", "organization": "7", "trunk_id": f"t{number}",
+        "trunk_name": f"Acme {number}", "addresses": [f"sip{number}.example.net:5060"],
         "state": "REGED", "refreshing": False, "status": "UP", "sip_status": 200, "detail": "200 OK",
         "since": NOW - number, "bound_until": None, "next_retry_at": None, **fields,
     }  # fmt: skip
@@ -149,6 +150,8 @@ def test_the_table_shows_trouble_first_and_a_page_at_a_time() -> None:
         (Filters(text="FORBIDDEN"), 1),
         (Filters(text="slug.00007"), 1),
         (Filters(text="t900"), 1),
+        (Filters(text="acme 900"), 1),
+        (Filters(text="SIP900.example.net"), 1),
         (Filters(text="nothing such"), 0),
         (Filters(state="registered", node="fs2"), 0),
     ],
