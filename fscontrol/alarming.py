@@ -22,7 +22,7 @@ from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.registration import GatewayState
 from fscontrol.settings import Settings
 from fscontrol.sofia.registrations import Registrations
-from fscontrol.sofia.troubles import Patience, gateway_troubles, sync_troubles
+from fscontrol.sofia.troubles import Patience, Where, gateway_troubles, sync_troubles
 from fscontrol.sofia.worker import NodeWorker
 from fscontrol.store.base import Store
 from fscontrol.telemetry.alarms import AlarmChange, Alarms
@@ -84,7 +84,7 @@ class Alarming:
 
     def __init__(
         self, settings: Settings, store: Store, leases: Leases, registrations: Registrations,
-        workers: Iterable[NodeWorker], bus: Bus, *, tells: bool, wake: Callable[[], None],
+        workers: Iterable[NodeWorker], bus: Bus, where: Where, *, tells: bool, wake: Callable[[], None],
     ) -> None:  # fmt: skip
         self.sources: list[Source] = []
         self.alarms = Alarms(settings.alarm_debounce_seconds)
@@ -101,6 +101,7 @@ class Alarming:
         self._registrations = registrations
         self._workers = {worker.client.name: worker for worker in workers}
         self._bus = bus
+        self._where = where
         self._tells = tells
         self._wake = wake
         self._owners = Owners(store)
@@ -147,7 +148,8 @@ class Alarming:
             yield from self._node_troubles(node)
             if self._sees(node):
                 board, now = self._registrations.board(node).values(), self._registrations.now()
-                yield from gateway_troubles(tuple(board), self._owners.of(node), self._patience, now)
+                owner = self._owners.of(node)
+                yield from gateway_troubles(tuple(board), owner, self._where, self._patience, now)
             if self._leases[node].held:
                 yield from sync_troubles(node, worker.behind, self._patience)
         depth = self._store.outbox_depth()
@@ -207,6 +209,11 @@ class Alarming:
 def make_alarming(house: Application) -> Alarming:
     """What looks for this control plane."""
     breakers = house.watch.breakers
+
+    def where(owner: GatewayKey) -> str:
+        trunk = house.sources.trunk_of(owner.organization, owner.trunk_id)
+        return ", ".join(trunk.addresses()) if trunk else ""
+
     alarming = Alarming(
         house.settings,
         house.store,
@@ -214,6 +221,7 @@ def make_alarming(house: Application) -> Alarming:
         house.registrations,
         house.reconciler.workers,
         house.bus,
+        where,
         tells=house.telling.alarm_hook.is_set,
         wake=house.outbox.wake,
     )

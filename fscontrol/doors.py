@@ -67,7 +67,9 @@ def http_app(house: Application) -> Flask:
     ordering = Ordering(store, house.outgoing.calls)
     batches = BatchOrders(store, house.outgoing.batches.look, house.outgoing.calls.new_call_sid)
     nudger = Nudger(house.nodes, store, registrations)
-    board = gateways.GatewayDesk(store, registrations, nudger, house.watch.breakers.of)
+    board = gateways.GatewayDesk(
+        store, registrations, nudger, house.watch.breakers.of, house.sources.trunk_of
+    )
     desk = nodes.NodeDesk(house.nodes, house.leases, house.draining, store, registrations, house.fleet)
     doors = [
         sync.door(house.organizations, house.reconciler, registrations, house.wall.settle, timeout),

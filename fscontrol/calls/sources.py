@@ -15,11 +15,7 @@ import gevent
 from gevent.event import Event as Flag
 from gevent.pool import Pool
 
-from fscontrol.calls.admission import (
-    Question,
-    SourceTable,
-    networks_of,
-)
+from fscontrol.calls.admission import Question, SourceTable, networks_of
 from fscontrol.calls.name_cache import NameCache
 from fscontrol.calls.registrars import Registrars
 from fscontrol.calls.resolver import Resolve
@@ -99,6 +95,11 @@ class TrunkSources:
             return None
         entry = self._entries[place[0]][place[1]]
         return entry.source.organization, entry.source.trunk_id, entry.trunk.username
+
+    def trunk_of(self, organization: str, trunk_id: str) -> Trunk | None:
+        """An enabled trunk as it was last pushed, from memory; None for one that is not there (any more)."""
+        entry = self._media.get(organization, {}).get(trunk_id)
+        return entry.trunk if entry else None
 
     def media_for(
         self, organization: str, trunk_id: str, direction: str = "inbound"

@@ -41,12 +41,13 @@ class ControlPlane:
         """A GET, which must succeed, of something that is no JSON."""
         response = self._request(path, "GET")
         if response.status_code != 200:
-            why = f"{self.url}{path} refused (HTTP {response.status_code})"
-            raise Stopped(why, of_status(response.status_code))
+            granted_only(self._json_of(path, response), (200,))
         return response.content
 
     def _answer(self, path: str, method: str, **given: Any) -> tuple[int, dict[str, Any]]:
-        response = self._request(path, method, **given)
+        return self._json_of(path, self._request(path, method, **given))
+
+    def _json_of(self, path: str, response: requests.Response) -> tuple[int, dict[str, Any]]:
         try:
             answer = response.json()
         except ValueError as error:

@@ -42,14 +42,14 @@ class Finding:
 @click.command(epilog=examples("fscontrol doctor", "fscontrol doctor --json"))
 @json_option
 def doctor() -> None:
-    """Check settings, store, directories, every node, its profile and modules, and the backend.
+    """Check settings, store, directories, every node, its profile and modules, the backend and the control plane.
 
     Exit code 0 when nothing is wrong, 1 otherwise.
     """
     settings, console = configuration.load(), make_console()
     found: list[Finding] = []
-    for look in (_settings, _store, _directories, _nodes, _backend):
-        with waiting(f"looking at {look.__name__.strip('_')}"):
+    for look in (_settings, _store, _directories, _nodes, _backend, control_plane):
+        with waiting(f"looking at {look.__name__.strip('_').replace('_', ' ')}"):
             findings = list(look(settings))
         found += findings
         for finding in () if wants_json() else findings:
@@ -205,3 +205,33 @@ def _backend(settings: Settings) -> Iterator[Finding]:
         )
     except requests.RequestException as error:
         yield Finding("backend", False, type(error).__name__, "check FSCONTROL_BACKEND_URL and the way to it")
+
+
+def control_plane(settings: Settings) -> Iterator[Finding]:
+    """Whether one answers at FSCONTROL_HTTP, and says that it can work."""
+    name, url = "control plane", f"http://{settings.http}/readyz"
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy has no business between an operator and loopback
+            response = session.get(url, timeout=5, allow_redirects=False)
+        told = response.json()
+        status, components = told["status"], told["components"]
+    except requests.ConnectionError:
+        yield Finding(
+            name,
+            False,
+            f"no answer at {url}",
+            "start it: `fscontrol serve`, whose first lines say what it lacks; where it listens elsewhere, say so in"
+            " FSCONTROL_HTTP",
+        )
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        seen = f"{type(error).__name__} at {url}: it hangs, or that is something else"
+        yield Finding(name, False, seen, "look at the log of `fscontrol serve`, and at who listens there")
+    else:
+        failing = ", ".join(f"{part} {state}" for part, state in components.items() if state != "ok")
+        yield Finding(
+            name,
+            response.status_code == 200 and status == "ready",
+            f"{status}{f' ({failing})' if failing else ''} at {settings.http}",
+            "mend what it names; the log of `fscontrol serve` says why",
+        )

@@ -123,12 +123,17 @@ class OrganizationPage(Page[OrganizationRow | UnreadableRow]):
 
 
 class GatewayRow(BaseModel):
-    """How a gateway registers on a node. REGED stays REGED while it is `refreshing`."""
+    """How a gateway registers on a node. REGED stays REGED while it is `refreshing`.
+
+    `addresses` are where its trunk is at the carrier; no name and none: not ours, or the trunk is enabled no more.
+    """
 
     node: str
     gateway: str
     organization: str | None
     trunk_id: str | None
+    trunk_name: str | None
+    addresses: list[str]
     state: GatewayState
     refreshing: bool
     status: str | None

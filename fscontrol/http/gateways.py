@@ -17,33 +17,42 @@ from fscontrol.http.operation import operation
 from fscontrol.model.access import Role
 from fscontrol.model.gateway import GatewayKey
 from fscontrol.model.registration import GatewayState, Registration, Transition, answer_in_words
+from fscontrol.model.trunk import Trunk
 from fscontrol.model.trunk_figures import TrunkKey
 from fscontrol.sofia.nudge import Nudged, Nudger
 from fscontrol.sofia.registrations import Registrations
 from fscontrol.store.base import Store
 
 BreakerOf = Callable[[TrunkKey], Breaker]
+TrunkOf = Callable[[str, str], Trunk | None]
+"""A trunk by its organisation and id, from memory: to open what is stored for each row would take too long."""
 
 
 class GatewayDesk:
     """How gateways register, and having one register now, for every door that shows or does that."""
 
     def __init__(
-        self, store: Store, registrations: Registrations, nudger: Nudger, breaker_of: BreakerOf
+        self,
+        store: Store,
+        registrations: Registrations,
+        nudger: Nudger,
+        breaker_of: BreakerOf,
+        trunk_of: TrunkOf,
     ) -> None:
         self.store = store
         self.registrations = registrations
         self._nudger = nudger
         self._breaker_of = breaker_of
+        self._trunk_of = trunk_of
 
     def views(self) -> list[dict[str, Any]]:
         """Every gateway that who asks may see."""
-        found = gateway_views(self.store, self.registrations, self._breaker_of)
+        found = gateway_views(self.store, self.registrations, self._breaker_of, self._trunk_of)
         return [view for view in found if sees(view["organization"])]
 
     def view(self, registration: Registration) -> dict[str, Any]:
         """One on one node, as `views` has it."""
-        return _view(registration, self._owner(registration), self._breaker_of)
+        return _view(registration, self._owner(registration), self._breaker_of, self._trunk_of)
 
     def look(self, gateway: str) -> list[Registration]:
         """One gateway on each node. Raises `NotFound`, also for one that who asks may not see."""
@@ -127,24 +136,32 @@ def door(desk: GatewayDesk) -> Blueprint:
     return routes
 
 
-def gateway_views(store: Store, registrations: Registrations, breaker_of: BreakerOf) -> list[dict[str, Any]]:
+def gateway_views(
+    store: Store, registrations: Registrations, breaker_of: BreakerOf, trunk_of: TrunkOf
+) -> list[dict[str, Any]]:
     """Every gateway known, with its owner where it is ours."""
     ledgers: dict[str, dict[str, GatewayKey]] = {}
     views = []
     for registration in registrations.all():
         if registration.node not in ledgers:
             ledgers[registration.node] = dict(store.ledger(registration.node))
-        views.append(_view(registration, ledgers[registration.node].get(registration.gateway), breaker_of))
+        owner = ledgers[registration.node].get(registration.gateway)
+        views.append(_view(registration, owner, breaker_of, trunk_of))
     return views
 
 
-def _view(registration: Registration, owner: GatewayKey | None, breaker_of: BreakerOf) -> dict[str, Any]:
+def _view(
+    registration: Registration, owner: GatewayKey | None, breaker_of: BreakerOf, trunk_of: TrunkOf
+) -> dict[str, Any]:
     breaker = breaker_of((owner.organization, owner.trunk_id)) if owner else Breaker()
+    trunk = trunk_of(owner.organization, owner.trunk_id) if owner else None
     return {
         "node": registration.node,
         "gateway": registration.gateway,
         "organization": owner.organization if owner else None,
         "trunk_id": owner.trunk_id if owner else None,
+        "trunk_name": trunk.name if trunk else None,
+        "addresses": list(trunk.addresses()) if trunk else [],
         "state": registration.state.value,
         "refreshing": registration.refreshing,
         "status": registration.status or None,

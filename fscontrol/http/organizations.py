@@ -78,9 +78,12 @@ def door(
             {**_trunk(trunk), **(told.get(trunk.id) or states.state(organization.key, trunk.id))}
             for trunk in organization.trunks
         ]
+        enabled = {trunk.id: trunk for trunk in organization.enabled_trunks}
         gateways = [
             view
-            for view in gateway_views(store, registrations, states.breakers.of)
+            for view in gateway_views(
+                store, registrations, states.breakers.of, lambda _key, trunk_id: enabled.get(trunk_id)
+            )
             if view["organization"] == organization.key
         ]
         shown = {

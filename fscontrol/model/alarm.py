@@ -84,8 +84,10 @@ MEANINGS = {
         Severity.CRITICAL,
         "So many gateways of one node are in trouble at once that they are told as one: the trouble is the node's"
         " network, its SIP profile, or a large carrier.",
-        "See `fscontrol gateways` for that node: one carrier's means that carrier; all means the node's uplink, DNS or"
-        " firewall, or `sofia status` without the profile. Drain the node until it is mended.",
+        "The detail names the commonest answer and the commonest address with how many have it; the page's table of"
+        " gateways finds an address, `fscontrol gateways --json` has each one's `addresses`. Nearly all at one address"
+        " means that carrier; many addresses mean the node's uplink, DNS or firewall, or `sofia status` without the"
+        " profile: drain the node until it is mended.",
     ),
     AlarmKind.SYNC_NOT_CONVERGED: Meaning(
         Severity.WARNING,
@@ -111,8 +113,8 @@ MEANINGS = {
 class Trouble:
     """Something that is the matter now. `subject` names what it is the matter with: one alarm at a time for each.
 
-    `patience` is how long (seconds) it may last before it is told. Of a `group` with many only the group is told, as
-    `as_group`.
+    `patience` is how long (seconds) it may last before it is told; `where` is the carrier's address. Of a `group` with
+    many only the group is told, as `as_group`.
     """
 
     subject: str
@@ -123,6 +125,7 @@ class Trouble:
     gateway: str = ""
     organization: str | None = None
     trunk_id: str | None = None
+    where: str = ""
     group: str = ""
     as_group: AlarmKind = AlarmKind.GATEWAYS_DOWN
 

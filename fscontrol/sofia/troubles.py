@@ -18,6 +18,8 @@ _NOT_DOWN = frozenset({GatewayState.REGED, GatewayState.UNKNOWN, GatewayState.UN
 _WRONG_CREDENTIALS = frozenset({401, 403, 407})
 Owner = Callable[[str], GatewayKey | None]
 """Whose a gateway is, by its name; None: not ours."""
+Where = Callable[[GatewayKey], str]
+"""The address at the carrier of a gateway's trunk; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def is_down(registration: Registration) -> bool:
 
 
 def gateway_troubles(
-    board: Iterable[Registration], owner: Owner, patience: Patience, now: float
+    board: Iterable[Registration], owner: Owner, where: Where, patience: Patience, now: float
 ) -> Iterator[Trouble]:
     """The troubles of the gateways of ours on a node; `now` as the board counts it."""
     for one in board:
@@ -77,6 +79,7 @@ def gateway_troubles(
             one.gateway,
             whose.organization,
             whose.trunk_id,
+            where=where(whose),
             group=f"gateways:{one.node}",
         )
 

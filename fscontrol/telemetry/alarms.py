@@ -133,14 +133,29 @@ class Alarms:
         if not many:
             return seen, set()
         told, held = {}, set()
+        details = {
+            group: _detail_of([trouble for trouble in seen.values() if trouble.group == group])
+            for group in many
+        }
         for subject, trouble in seen.items():
             if trouble.group not in many:
                 told[subject] = trouble
                 continue
             held.add(subject)
             if trouble.group not in told:
-                detail = f"{sizes[trouble.group]} at once, among them: {trouble.detail}"
+                detail = details[trouble.group]
                 told[trouble.group] = Trouble(
                     trouble.group, trouble.as_group, detail, trouble.patience, trouble.node
                 )
         return told, held
+
+
+def _detail_of(group: list[Trouble]) -> str:
+    """How many there are, and what most of them have in common: that tells a carrier's trouble from the node's."""
+    answer, have_it = Counter(trouble.detail for trouble in group).most_common(1)[0]
+    said = f"{len(group)} at once, {have_it} of them: {answer}"
+    places = Counter(trouble.where for trouble in group if trouble.where)
+    if not places:
+        return said
+    place, are_there = places.most_common(1)[0]
+    return f"{said}; {are_there} at {place}; different addresses: {len(places)}"

@@ -30,9 +30,11 @@ class Condition(StrEnum):
     @property
     def is_trouble(self) -> bool:
         """Whether somebody has to do something."""
-        return self in (Condition.REFUSED, Condition.FAILING)
+        return self in TROUBLE
 
 
+TROUBLE = (Condition.REFUSED, Condition.FAILING, Condition.UNKNOWN)
+"""The worst first. What cannot be seen may be down: nobody may read of it that all is well."""
 _WORDS: Mapping[Condition, str] = {
     Condition.REFUSED: "refused",
     Condition.FAILING: "failing",

@@ -173,6 +173,8 @@ def _searched(view: View) -> str:
     fields = (
         view["gateway"],
         view["trunk_id"],
+        view["trunk_name"],
+        *view["addresses"],
         view["organization"],
         view["node"],
         view["state"],

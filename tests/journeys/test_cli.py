@@ -197,6 +197,26 @@ def test_json_is_one_document(bridge: Bridge, line: str, monkeypatch: pytest.Mon
     assert isinstance(json.loads(ended.stdout), dict)
 
 
+def test_a_batch_that_is_not_there_is_refused_in_the_same_words(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings(bridge).items():
+        monkeypatch.setenv(name, value)
+    shown, results = (
+        CliRunner().invoke(cli, ["batch", name, "nobody"]).stderr for name in ("show", "results")
+    )
+    assert shown == results
+    assert "no batch" in shown
+
+
+def test_a_gateway_is_told_with_where_its_trunk_is(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in settings(bridge).items():
+        monkeypatch.setenv(name, value)
+    rows = json.loads(CliRunner().invoke(cli, ["gateways", "--json"]).stdout)["items"]
+    assert rows
+    assert all(row["addresses"] and row["trunk_name"] for row in rows), rows
+
+
 def test_a_pipe_has_whole_lines(bridge: Bridge, tmp_path: Path) -> None:
     shown = run("gateways", cwd=tmp_path, **settings(bridge, COLUMNS="40")).stdout
     names = list(bridge.gateways())

@@ -226,12 +226,21 @@ def test_doctor_finds_what_is_wrong_and_says_how_to_mend_it(tmp_path: Path) -> N
     assert "BAD  node fs1" in ended.stdout
     assert "fscontrol freeswitch-config" in ended.stdout
     with switches.running("stand-in", tmp_path / "switch") as switch:
-        ended = run(
-            "doctor", cwd=tmp_path, SIP_BRIDGE_API_KEY=API_KEY,
+        serving = Serving(
+            tmp_path,
             FSCONTROL_ESL_PASSWORD=switches.PASSWORD.get_secret_value(),
-            FSCONTROL_NODES=f"fs1=127.0.0.1:{switch.config.esl_port}", FSCONTROL_CONFIG_DIR=str(switch.config_dir),
-        )  # fmt: skip
-    assert (ended.returncode, "BAD" in ended.stdout) == (0, False), ended.stdout
+            FSCONTROL_NODES=f"fs1=127.0.0.1:{switch.config.esl_port}",
+            FSCONTROL_CONFIG_DIR=str(switch.config_dir),
+        )
+        try:
+            ended = run("doctor", cwd=tmp_path, **serving.settings)
+        finally:
+            serving.stop()
+        assert (ended.returncode, "BAD" in ended.stdout) == (0, False), ended.stdout
+        alone = run("doctor", cwd=tmp_path, **serving.settings)
+    assert (alone.returncode, alone.stdout.count("BAD")) == (1, 1), "all is well but that nothing serves"
+    assert "BAD  control plane: no answer" in alone.stdout
+    assert "`fscontrol serve`" in alone.stdout
 
 
 @pytest.mark.parametrize("kind", switches.BOTH)

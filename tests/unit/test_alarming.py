@@ -45,7 +45,18 @@ class Plane:
         self.worker.behind.is_whole = True
         self.bus = Bus()
         self.listener = self.bus.listen(lambda _organization: True)
-        arguments: list[Any] = [store, {"fs1": self.lease}, self.registrations, [self.worker], self.bus]
+
+        def where(owner: GatewayKey) -> str:
+            return f"sip.{owner.trunk_id}.example"
+
+        arguments: list[Any] = [
+            store,
+            {"fs1": self.lease},
+            self.registrations,
+            [self.worker],
+            self.bus,
+            where,
+        ]
         settings = Settings().with_(**AT_ONCE)
         self.alarming = Alarming(settings, *arguments, tells=True, wake=lambda: None)
 

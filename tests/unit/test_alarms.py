@@ -142,6 +142,23 @@ def test_many_of_a_group_are_one_alarm_until_they_are_few() -> None:
     assert sorted(told) == sorted([(RAISED, DOWN.kind)] * 10 + [(RECOVERED, AlarmKind.GATEWAYS_DOWN)])
 
 
+def test_the_groups_alarm_tells_a_carrier_from_a_node() -> None:
+    watch = Watch()
+    troubles = [
+        replace(
+            one,
+            detail="no answer" if n else "403 Forbidden",
+            where="sip.big.example" if n > 1 else f"sip{n}.example",
+        )
+        for n, one in enumerate(many(30))
+    ]
+    for now in (0, 10):
+        watch.look(now, *troubles)
+    assert watch.alarms.raised[0].detail == (
+        "30 at once, 29 of them: no answer; 28 at sip.big.example; different addresses: 3"
+    )
+
+
 def test_those_told_before_they_were_many_are_over_only_when_they_are() -> None:
     watch = Watch()
     watch.look(0, *many(3))

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from fscontrol.model.access import Principal, Role
 from fscontrol.model.registration import GatewayState, Registration, Transition
 from fscontrol.web.condition import Condition, advice_for, condition_of
 from fscontrol.web.gateway_page import gateway_shown
 from fscontrol.web.gateway_rows import ROWS, Filters, listing, path_of
-from fscontrol.web.overview import MOST_TROUBLES, summary
+from fscontrol.web.overview import MOST_TROUBLES, Summary, summary
+from fscontrol.web.site import render
 from fscontrol.web.sparkline import COLUMNS, sparkline
 from fscontrol.web.words import age
 
@@ -111,6 +113,7 @@ def test_fifty_changes_are_a_bounded_picture() -> None:
 def view(number: int, **fields: Any) -> dict[str, Any]:
     return {
         "node": "fs1", "gateway": f"7.slug.{number:05}", "organization": "7", "trunk_id": f"t{number}",
+        "trunk_name": f"Acme {number}", "addresses": [f"sip{number}.example.net:5060"],
         "state": "REGED", "refreshing": False, "status": "UP", "sip_status": 200, "detail": "200 OK",
         "since": NOW - number, "bound_until": None, "next_retry_at": None, **fields,
     }  # fmt: skip
@@ -147,6 +150,8 @@ def test_the_table_shows_trouble_first_and_a_page_at_a_time() -> None:
         (Filters(text="FORBIDDEN"), 1),
         (Filters(text="slug.00007"), 1),
         (Filters(text="t900"), 1),
+        (Filters(text="acme 900"), 1),
+        (Filters(text="SIP900.example.net"), 1),
         (Filters(text="nothing such"), 0),
         (Filters(state="registered", node="fs2"), 0),
     ],
@@ -189,6 +194,41 @@ def test_the_overview_shows_the_latest_troubles() -> None:
     found = summary(rows)
     assert (len(found.troubles), found.in_trouble) == (MOST_TROUBLES, 30)
     assert found.troubles[0].view["since"] == NOW
+
+
+def overview_page(found: Summary, *, is_everywhere: bool) -> str:
+    """The first page, to a key of all or of an organisation."""
+    who = Principal("somebody", Role.VIEWER, None if is_everywhere else "7")
+    return render(
+        "overview.html",
+        is_fragment=True,
+        who=who,
+        found=found,
+        calls=0,
+        nodes=None,
+        outbox=None,
+        alarms=[],
+        now=NOW,
+    )
+
+
+def test_the_overview_does_not_say_nothing_while_gateways_are_not_seen() -> None:
+    lost = [view(n, state="UNKNOWN", status="", sip_status=None) for n in range(30)]
+    refused = view(90, node="fs2", state="FAIL_WAIT", sip_status=403, since=NOW - HOUR)
+    found = summary(listing([*lost, refused, view(91, node="fs2")], Filters()).rows)
+    assert (found.in_trouble, found.unseen) == (31, 30)
+    assert found.troubles[0].condition is Condition.REFUSED, "a refusal is not hidden by a lost node"
+    assert "30 of 32 gateways cannot be seen" in found.unseen_in_words(is_everywhere=True)
+    page = overview_page(found, is_everywhere=False)
+    assert "30 of your 32 gateways cannot be seen: their node is not reached." in page
+    assert "12 of 31 refused, failing or unknown" in page
+    assert "Nothing: no gateway" not in page
+
+
+def test_the_overview_says_so_when_all_is_well() -> None:
+    page = overview_page(summary(listing(VIEWS[:3], Filters()).rows), is_everywhere=True)
+    assert "Nothing: no gateway is refused, failing or unknown" in page
+    assert "cannot be seen" not in page
 
 
 def test_a_gateways_page_tells_how_long_each_state_lasted() -> None:
