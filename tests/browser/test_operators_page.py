@@ -281,7 +281,8 @@ def test_draining_a_node_with_another_watching(house: Setting, tab: Tab, browser
 def test_a_viewer_of_one_organisation(house: Setting, tab: Tab) -> None:
     sign_in(tab, house.pages["gateways"], house.key(Role.VIEWER, "8"))
     assert "organisation 8" in tab.text("#rows")
-    assert "7." not in tab.text("#rows")
+    ours = [name for name in house.bridge.gateways() if name.startswith("7.")]
+    assert ours and not any(name in tab.text("#rows") for name in ours)
     assert tab.do("count", on="nav a[href='/nodes']") == 0
     tab.goto(house.pages["overview"])
     assert tab.do("count", on="#nodes") == 0

@@ -169,7 +169,8 @@ def test_draining_moves_each_registration_without_a_moment_between(
         for node in answer["nodes"]:  # what another node owns is not missing here
             mine = {t for t in TRUNKS if home[t] == {node["node"]}}
             assert {g["trunk_id"] for g in node["gateways"]} == {*mine, "pbx"}, "and PBXs are on all"
-            assert {g["action"] for g in node["gateways"]} == {"created"}, answer
+            # A node that is new is passed over by itself, and may have them from that.
+            assert {g["action"] for g in node["gateways"]} <= {"created", "unchanged"}, answer
         eventually(lambda: owners(running) == home)
         assert {t: pair.bound_at(t) for t in TRUNKS} == home
 
