@@ -25,7 +25,7 @@ from tests.waiting import eventually, free_port
 
 LEASE = 2.0
 LOST = 3.0
-PATIENTLY = 60.0
+PATIENTLY = 120.0
 TRUNKS = ("a", "e", "i", "b")
 
 
