@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -55,9 +59,19 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; an error of ours ends it with a sentence and a code, not a traceback."""
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
+            sys.stdout.flush()  # a full disk is told here, and not when the interpreter ends
         except FscontrolError as error:
             raise exit_codes.stopped_by(error) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            with contextlib.suppress(OSError):
+                os.dup2(
+                    os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+                )  # what is left has nowhere to go
+            raise exit_codes.Stopped(f"cannot write: {error.strerror}", exit_codes.Exit.NO) from None
+        return done
 
 
 @click.group(

@@ -7,6 +7,7 @@ terminal the list, drawn anew; in a pipe one line for each row at first, and the
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,16 +62,18 @@ class Watched:
 
 def watch(control_plane: ControlPlane, console: Console, watched: Watched, seconds: float = SECONDS) -> None:
     """Show it until Ctrl-C."""
-    looks = _looks(control_plane, watched, seconds)
+    stopped = Flag()
+    looks = _looks(control_plane, watched, seconds, stopped)
+    # As a signal of its own: Python's would end whatever greenlet runs just then, which gevent tells with a traceback.
+    on_interrupt = gevent.signal_handler(signal.SIGINT, stopped.set)
     try:
         if console.is_terminal and not wants_json():
             _draw(console, watched, looks)
         else:
             for line in changes(watched, looks):
                 click.echo(line)
-    except KeyboardInterrupt:
-        return
     finally:
+        on_interrupt.cancel()
         looks.close()
 
 
@@ -94,24 +97,25 @@ def changes(watched: Watched, looks: Iterator[list[dict[str, Any]]]) -> Iterator
 
 
 def _looks(
-    control_plane: ControlPlane, watched: Watched, seconds: float
+    control_plane: ControlPlane, watched: Watched, seconds: float, stopped: Flag
 ) -> Generator[list[dict[str, Any]], None, None]:
-    """The rows, now and whenever they may be otherwise. A control plane that is away is waited for."""
+    """The rows, now and whenever they may be otherwise, until `stopped`. A control plane that is away is waited for."""
     woken, lost = Flag(), False
     yield watched.rows()  # where this fails there is nothing to watch
     listening = spawn("listen", _listen, control_plane, watched.kind, woken, seconds)
     try:
-        while True:
-            woken.wait(seconds)
-            gevent.sleep(_AT_ONCE_SECONDS)
+        while not stopped.is_set():
+            gevent.wait((woken, stopped), seconds, 1)
+            if stopped.wait(_AT_ONCE_SECONDS):
+                return
             woken.clear()
             try:
                 rows = watched.rows()
-            except Stopped as stopped:
-                if stopped.code is not Exit.UNREACHABLE:
+            except Stopped as refused:
+                if refused.code is not Exit.UNREACHABLE:
                     raise
                 if not lost:
-                    stopped.show()
+                    refused.show()
                 lost = True
                 continue
             lost = False
