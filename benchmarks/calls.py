@@ -201,6 +201,7 @@ def _control_plane(program: str, workers: int) -> Iterator[Subject | None]:
         subject = stack.enter_context(Subject(program, "files", work, changes))
         trunk = {"id": "pbx", "name": "pbx", "gateway": f"{HOST}:5099", "register": False}
         subject.push(1, [trunk], [{"id": 1, "phone_number": _NUMBERS[OURS], "assistant_id": 1}])
+        subject.leave_the_node()
         yield subject
 
 

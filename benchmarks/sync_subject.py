@@ -114,6 +114,10 @@ class Subject:
             raise RuntimeError(f"{answer.status_code}: {answer.text[:300]}")
         return Cost(took, self.cpu() - cpu)
 
+    def leave_the_node(self) -> None:
+        """Nobody but the control plane is on the Event Socket from now on: each listener costs FreeSWITCH's time."""
+        self._node.stop()
+
     @property
     def settings(self) -> configuration.Settings:
         """The control plane's."""

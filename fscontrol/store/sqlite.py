@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file in WAL mode.
 
-Owns: one writer thread, one reading connection, what is asked and written; the schema is in `sqlite_schema`. Refuses:
-writes on the hub's thread (a commit may wait for the disk; the hub must not).
+Owns: one writer (`sqlite_writer`), one reading connection, what is asked and written; the schema is in `sqlite_schema`.
+Refuses: writes on the hub's thread.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
-
-from gevent.threadpool import ThreadPool
 
 from fscontrol.errors import StoreError
 from fscontrol.model.audit import AuditEntry
@@ -35,7 +33,7 @@ from fscontrol.store.sqlite_placements import SqlitePlacements
 from fscontrol.store.sqlite_schema import CALLS_ORGANIZATION, migrate
 from fscontrol.store.sqlite_trunks import SqliteTrunks
 from fscontrol.store.sqlite_wishes import SqliteWishes
-from fscontrol.telemetry.threads import on_a_thread
+from fscontrol.store.sqlite_writer import SqliteWriter
 
 _T = TypeVar("_T")
 
@@ -75,10 +73,9 @@ class SqliteStore(
         self._calls_kept = calls_kept
         self._calls_kept_seconds = calls_kept_days * 86_400
         self._calls_written = 0
-        self._writer_thread = ThreadPool(1)
         try:
             _make_private_file(path)
-            self._writer: sqlite3.Connection = on_a_thread(self._open, self._writer_thread)
+            self._writer = SqliteWriter(self._open)
             self._write(lambda db: migrate(db, vault, str(path)))
             self._reader = self._open()
         except sqlite3.Error as error:
@@ -91,21 +88,9 @@ class SqliteStore(
         return connection
 
     def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run `work` in one transaction on the writer's thread; the calling greenlet waits, the hub does not."""
-
-        def transaction() -> _T:
-            db = self._writer
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(db)
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-            return result
-
+        """Run `work` in one transaction; the calling greenlet waits, the hub does not."""
         try:
-            return on_a_thread(transaction, self._writer_thread)
+            return self._writer.write(work)
         except sqlite3.Error as error:
             raise StoreError(f"cannot write to the database {self._path}: {error}") from None
 
@@ -233,8 +218,7 @@ class SqliteStore(
     def close(self) -> None:
         """See `Store`."""
         self._reader.close()
-        self._writer_thread.apply(self._writer.close)
-        self._writer_thread.kill()
+        self._writer.close()
 
 
 def _make_private_file(path: Path) -> None:

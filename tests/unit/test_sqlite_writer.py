@@ -1,0 +1,121 @@
+"""Which writes go together, and that one that fails takes none of the others along."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from fscontrol.store.sqlite_writer import SqliteWriter
+
+INSERT = "INSERT INTO kept VALUES (?)"
+
+
+class Refused(Exception):
+    """What a write may say by itself."""
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """Every statement that SQLite ran."""
+    return []
+
+
+@pytest.fixture
+def writer(tmp_path: Path, said: list[str]) -> Iterator[SqliteWriter]:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(tmp_path / "kept.db", isolation_level=None, check_same_thread=False)
+        connection.execute("CREATE TABLE kept (number INTEGER PRIMARY KEY)")
+        connection.set_trace_callback(said.append)
+        return connection
+
+    made = SqliteWriter(connect)
+    yield made
+    made.close()
+
+
+def inserting(number: int) -> Callable[[sqlite3.Connection], int]:
+    def work(db: sqlite3.Connection) -> int:
+        db.execute(INSERT, (number,))
+        return number
+
+    return work
+
+
+def kept(writer: SqliteWriter) -> list[int]:
+    rows = writer.write(lambda db: db.execute("SELECT number FROM kept ORDER BY number").fetchall())
+    return [number for (number,) in rows]
+
+
+def at_once(writer: SqliteWriter, works: list[Callable[[sqlite3.Connection], int]]) -> list[object]:
+    """What each got: its result, or its failure's type."""
+
+    def one(work: Callable[[sqlite3.Connection], int]) -> object:
+        try:
+            return writer.write(work)
+        except Exception as error:
+            return type(error)
+
+    greenlets = [gevent.spawn(one, work) for work in works]
+    gevent.joinall(greenlets, timeout=20, raise_error=True)
+    return [greenlet.value for greenlet in greenlets]
+
+
+def test_what_comes_at_once_is_one_transaction(writer: SqliteWriter, said: list[str]) -> None:
+    assert at_once(writer, [inserting(n) for n in range(30)]) == list(range(30))
+    assert said.count("COMMIT") == 1
+    assert kept(writer) == list(range(30))
+
+
+def test_more_than_a_transaction_holds_are_several(writer: SqliteWriter, said: list[str]) -> None:
+    assert at_once(writer, [inserting(n) for n in range(250)]) == list(range(250))
+    assert said.count("COMMIT") == 3
+
+
+def test_one_that_fails_takes_none_of_the_others_along(writer: SqliteWriter) -> None:
+    def refusing(db: sqlite3.Connection) -> int:
+        db.execute(INSERT, (99,))
+        raise Refused("no")
+
+    found = at_once(writer, [inserting(1), refusing, inserting(1), inserting(2)])
+    assert found == [1, Refused, sqlite3.Error, 2]
+    assert kept(writer) == [1, 2]
+
+
+def test_one_alone_that_fails_leaves_nothing(writer: SqliteWriter) -> None:
+    def refusing(db: sqlite3.Connection) -> int:
+        db.execute(INSERT, (99,))
+        raise Refused("no")
+
+    with pytest.raises(Refused):
+        writer.write(refusing)
+    assert kept(writer) == []
+
+
+def test_where_the_transaction_ends_all_of_it_fails(writer: SqliteWriter) -> None:
+    """As it does on a full disk (sqlite.org/lang_transaction.html, response to errors within a transaction)."""
+
+    def ending(db: sqlite3.Connection) -> int:
+        db.execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    assert at_once(writer, [inserting(1), ending, inserting(2)]) == [sqlite3.Error] * 3
+    assert kept(writer) == []
+
+
+def test_whoever_is_killed_leaves_the_others_waiting_for_nothing_less(writer: SqliteWriter) -> None:
+    first = gevent.spawn(writer.write, inserting(1))
+    others = [gevent.spawn(writer.write, inserting(n)) for n in (2, 3)]
+    gevent.sleep(0)
+    first.kill()
+    gevent.joinall(others, timeout=20, raise_error=True)
+    assert kept(writer) == [1, 2, 3]
+
+
+def test_a_closed_writer_says_so(writer: SqliteWriter) -> None:
+    writer.close()
+    with pytest.raises(sqlite3.Error):
+        writer.write(inserting(1))
