@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 CONCURRENCY = 32
 """Tries at once of the backend, and twice as many of webhooks."""
 POLL_SECONDS = 1.0
+GATHER_SECONDS = 0.01
+"""What is queued within it is claimed together: a call has four messages, and each try that ends asks for the next."""
 _LEASE_MARGIN_SECONDS = 10.0
 """Longer than a try may last, so that nobody takes a message that is still on its way."""
 
@@ -119,7 +121,8 @@ class Outbox:
             if self._is_stopping and not claimed and not len(self._trying) + len(self._trying_webhooks):
                 return
             # A try that ends wakes us, too: its key may have a next message.
-            self._woken.wait(timeout=self._poll_seconds)
+            if self._woken.wait(timeout=self._poll_seconds) and not self._is_stopping:
+                gevent.sleep(GATHER_SECONDS)
 
     def _claim_for_backend(self) -> int:
         free = self._trying.free_count()
