@@ -6,6 +6,7 @@ import contextlib
 import gc
 import secrets
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from fscontrol.settings import NodeAddress, Settings
 
 GARBAGE_THRESHOLD = 25_000
 """Objects made, less those freed, before the youngest are looked at; Python's own is 700."""
+TURN_SECONDS = 0.0005
+"""How long a thread that wants to run Python waits for the one that does; Python's own is 5 ms."""
 
 
 @click.command(
@@ -57,6 +60,7 @@ def serve(simulate: bool, workers: int | None) -> None:
         application = Application(chosen)
         application.start()
         collect_garbage_less_often()
+        take_turns_often()
         try:
             wait_for_signal()
         finally:
@@ -82,6 +86,15 @@ def collect_garbage_less_often() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
+
+
+def take_turns_often() -> None:
+    """Let the store's thread come to its turn while calls are decided.
+
+    It gives way at each statement that it runs, and a call waits for it: with Python's 5 ms a hundred calls a second
+    were answered after 240 ms, with this after 40.
+    """
+    sys.setswitchinterval(TURN_SECONDS)
 
 
 def wait_for_signal() -> None:

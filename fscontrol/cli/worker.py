@@ -30,7 +30,7 @@ def worker(
 ) -> None:
     """Serve as one of several, on the sockets and until the end of the supervisor."""
     from fscontrol.app import Application
-    from fscontrol.cli.serve import collect_garbage_less_often, told_to_stop
+    from fscontrol.cli.serve import collect_garbage_less_often, take_turns_often, told_to_stop
     from fscontrol.telemetry import logs
 
     settings = configuration.load().with_(workers=of)
@@ -42,6 +42,7 @@ def worker(
     )
     application.start()
     collect_garbage_less_often()
+    take_turns_often()
     try:
         stop.wait()
     finally:
