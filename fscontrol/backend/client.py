@@ -6,28 +6,34 @@ Refuses: redirects, proxies and credentials from the environment, cookies, and a
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
-import certifi
-import urllib3
 from pydantic import SecretStr
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
 
 from fscontrol.backend import signature
 from fscontrol.backend.deadline import within
+from fscontrol.backend.kept_connections import ExchangeFailed, Place, place_of
 from fscontrol.backend.messages import PREWARM_PATH, prewarm_body
 from fscontrol.errors import BackendRefused, BackendUnavailable
 from fscontrol.model.call import CallRecord
 from fscontrol.telemetry import tracing
 
 LONGEST_ANSWER = 64 * 1024
-_MOST_CONNECTIONS = 100
 _SHOWN = 200
+_UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # what is not compressed cannot unfold beyond the bound
+    "User-Agent": "fscontrol",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +62,11 @@ class BackendClient:
         self._key = key
         self._secret = secret
         self._clock = clock
-        self._place: _Place | None = None
+        self._place: Place | None = None
 
     def post(self, path: str, body: bytes, idempotency_key: str, deadline_seconds: float) -> Answer:
         """One POST of JSON, answered whole within the deadline. Raises `BackendUnavailable` or `BackendRefused`."""
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # what is not compressed cannot unfold beyond the bound
-            "Idempotency-Key": idempotency_key,
-            "User-Agent": "fscontrol",
-            **tracing.headers(),
-        }
+        headers = {"Idempotency-Key": idempotency_key, **tracing.headers()}
         if self._secret.get_secret_value():
             headers[signature.HEADER] = signature.sign(self._secret, body, self._clock())
         too_late = BackendUnavailable(
@@ -96,30 +95,16 @@ class BackendClient:
     def close(self) -> None:
         """Let go of idle connections."""
         if self._place is not None:
-            self._place.connections.close()
+            self._place.close()
             self._place = None
 
     def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
-        # Without a timeout for each read: the deadline is of the whole, and a timer is what each would cost.
         try:
             if self._place is None:
-                self._place = _place_of(self._base_url, self._key.get_secret_value())
-            place = self._place
-            response = place.connections.urlopen(
-                "POST",
-                place.path + path,
-                body,
-                {**headers, **place.authorization},
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            try:
-                return response.status, _bounded(response).decode("utf-8", "replace")
-            finally:
-                response.close()  # an answer that was not read whole takes its connection with it
-                response.release_conn()
-        except (HTTPError, OSError, ValueError) as error:
+                self._place = place_of(self._base_url, self._key.get_secret_value(), _HEADERS)
+            status, text = self._place.post(path, body, headers, LONGEST_ANSWER)
+            return status, text.decode("utf-8", "replace")
+        except ExchangeFailed as error:
             # In our words: theirs may repeat a header or the URL with its password.
             raise BackendUnavailable(f"the backend gave no whole answer to {path}: {_why(error)}") from None
 
@@ -131,45 +116,12 @@ class BackendClient:
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_SHOWN]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the backend is: connections that are kept, the path before each of ours, and who we say we are."""
-
-    connections: urllib3.HTTPConnectionPool
-    path: str
-    authorization: Mapping[str, str]
-
-
-def _place_of(base_url: str, key: str) -> _Place:
-    """Raises `HTTPError` for what is no URL. Without a key a user in the URL is who we are."""
-    url = urllib3.util.parse_url(base_url)
-    options: dict[str, Any] = {"maxsize": _MOST_CONNECTIONS}
-    if url.scheme == "https":
-        options["ca_certs"] = certifi.where()
-    authorization = {}
-    if key:
-        authorization["Authorization"] = f"Bearer {key}"
-    elif url.auth:
-        authorization = urllib3.util.make_headers(basic_auth=unquote(url.auth))
-    return _Place(urllib3.connection_from_url(base_url, **options), url.path or "", authorization)
-
-
-def _bounded(stream: urllib3.BaseHTTPResponse) -> bytes:
-    """The body's first 64 kB, undecoded; closing the response drops the rest. A body cut short raises at its end."""
-    read = b""
-    while len(read) < LONGEST_ANSWER and (
-        piece := stream.read(LONGEST_ANSWER - len(read), decode_content=False)
-    ):
-        read += piece
-    return read
-
-
 def _why(error: Exception) -> str:
-    if isinstance(error, SSLError):
+    if isinstance(error, ssl.SSLError):
         return "TLS failed; is its certificate valid?"
-    if isinstance(error, NameResolutionError):
+    if isinstance(error, socket.gaierror):
         return "its name does not resolve"
-    if isinstance(error, NewConnectionError):
+    if isinstance(error, OSError) and error.errno in _UNREACHABLE:
         return "it cannot be connected to"
     return f"the connection broke ({type(error).__name__})"
 

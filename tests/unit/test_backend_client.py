@@ -368,3 +368,35 @@ def test_a_prewarm_that_fails_raises_a_backend_error(
     backend.answerer = answerer
     with pytest.raises(BackendError):
         client.prewarm(RECORD, SHORT)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"X-Long: " + b"x" * (200 << 10), b"".join(b"X-%d: y\r\n" % n for n in range(20_000))],
+    ids=["a-field", "many-fields"],
+)
+def test_a_head_without_end_is_not_kept(backend: TestBackend, client: BackendClient, head: bytes) -> None:
+    backend.answerer = raw(b"HTTP/1.1 200 OK\r\n" + head + b"\r\nContent-Length: 2\r\n\r\n{}")
+    with pytest.raises(BackendUnavailable, match="no whole answer"):
+        client.post("/x", b"{}", "a:1", LONG)
+    backend.answerer = answer()
+    assert client.post("/x", b"{}", "a:2", LONG).status == 200
+
+
+def test_whoever_gives_up_leaves_room_for_others(backend: TestBackend, client: BackendClient) -> None:
+    """More than there are connections, each ended in the middle: none of them keeps its place."""
+    backend.answerer = silence
+    for _ in range(3):
+        asking = [gevent.spawn(client.prewarm, RECORD, LONG) for _ in range(60)]
+        eventually(lambda: len(backend.requests) >= 60)
+        gevent.killall(asking, timeout=LONG)
+        backend.requests.clear()
+    backend.answerer = answer()
+    assert client.post("/x", b"{}", "a:1", LONG).status == 200
+
+
+def test_the_path_of_the_url_is_quoted_once(backend: TestBackend) -> None:
+    client = client_of(backend.url + "/a b/%C3%A9/")
+    client.post("/x", b"{}", "a:1", LONG)
+    assert backend.requests[0].path == "/a%20b/%C3%A9/x"
+    client.close()
