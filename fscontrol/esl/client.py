@@ -157,7 +157,8 @@ class NodeClient:
             events.observe_lag = lambda seconds: self.observe_lag(seconds)  # noqa: PLW0108  (it may be set later)
             for name, handler in self._handlers:
                 events.register_handle(name, handler)
-            events.request(commands.subscribe(self._wanted()))
+            for command in commands.listen(self._subclasses()):
+                events.request(command)
             self._went_up()
             while not self._stopping.is_set():
                 for link in links:
@@ -180,11 +181,10 @@ class NodeClient:
             raise
         return link
 
-    def _wanted(self) -> list[str]:
-        """What is subscribed to: what every control plane needs, and the subclasses somebody asked for."""
-        asked = dict.fromkeys(name for name, _ in self._handlers if "::" in name)
-        others = [name for name in asked if name not in commands.REGISTRATION_EVENTS]
-        return [*commands.CALL_EVENTS, *commands.REGISTRATION_EVENTS, *others]
+    def _subclasses(self) -> list[str]:
+        """What every control plane needs to know of gateways, and what somebody asked for besides."""
+        asked = [name for name, _ in self._handlers if "::" in name]
+        return list(dict.fromkeys([*commands.GATEWAY_EVENTS, *asked]))
 
     def _went_up(self) -> None:
         self.connected = True

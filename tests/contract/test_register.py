@@ -41,7 +41,7 @@ def events(switch: Switch) -> Iterator[list[Event]]:
     link = Link("127.0.0.1", switch.config.esl_port, switches.PASSWORD, 10.0)
     link.connect()
     link.register_handle("sofia::gateway_state", seen.append)
-    link.request(commands.subscribe(commands.REGISTRATION_EVENTS))
+    link.request(commands.subscribe(["CUSTOM", *commands.GATEWAY_EVENTS]))
     yield seen
     link.stop()
 

@@ -84,7 +84,7 @@ def test_registration_events_name_gateway_state_and_answer(switch: Switch, link:
     seen: list[Event] = []
     link.register_handle("sofia::gateway_state", seen.append)
     link.register_handle("sofia::gateway_add", seen.append)
-    link.request(commands.subscribe(commands.REGISTRATION_EVENTS))
+    link.request(commands.subscribe(["CUSTOM", *commands.GATEWAY_EVENTS]))
     deliver(switch, "ev.ok", switch.carrier(CarrierBehaviour.CHALLENGE))
     deliver(switch, "ev.no", switch.carrier(CarrierBehaviour.FORBIDDEN))
     link.request(commands.start_new_gateways(PROFILE))
@@ -243,6 +243,22 @@ def test_an_answered_call_is_parked_and_reports_its_end(
     assert event.get("Hangup-Cause") == "NORMAL_CLEARING"
     assert event.variable("sip_term_status") in ("200", None)
     assert (event.variable("billsec") or "").isdigit()
+
+
+def test_of_an_inbound_call_only_what_is_needed_is_sent(
+    switch: Switch, listener: Listener, link: Link
+) -> None:
+    heard: list[str] = []
+    for name in (*commands.OUTBOUND_LEG_EVENTS, *commands.CALL_EVENTS):
+        link.register_handle(name, lambda event: heard.append(event.get("Event-Name")))
+    for command in commands.listen(commands.GATEWAY_EVENTS):
+        link.request(command)
+    listener.script = [("ring_ready", ""), ("answer", ""), ("transfer", "park XML fscontrol")]
+    assert switch.call(invite("+15551230001")) == 200
+    eventually(lambda: "CHANNEL_HANGUP_COMPLETE" in heard)
+    assert [name for name in heard if name != "HEARTBEAT"] == [
+        "CHANNEL_PARK", "CHANNEL_UNPARK", "CHANNEL_HANGUP_COMPLETE",
+    ]  # fmt: skip
 
 
 def test_connect_describes_the_call(switch: Switch, listener: Listener) -> None:
