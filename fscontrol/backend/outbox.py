@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 CONCURRENCY = 32
 """Tries at once of the backend, and twice as many of webhooks."""
 POLL_SECONDS = 1.0
-GATHER_SECONDS = 0.01
-"""What is queued within it is claimed together: a call has four messages, and each try that ends asks for the next."""
+GATHER_SECONDS = 0.02
+"""What is queued or delivered within it is claimed or forgotten in one write: a call has four messages."""
 _LEASE_MARGIN_SECONDS = 10.0
 """Longer than a try may last, so that nobody takes a message that is still on its way."""
 
@@ -83,6 +83,7 @@ class Outbox:
         self._trying_webhooks = Pool(2 * concurrency)
         self._lanes = Lanes(random, first_delay_seconds)
         self._woken = Signal()
+        self._delivered: list[OutboxMessage] = []
         self._is_stopping = False
         self._failing = Outage()
         self._is_answering = True
@@ -110,6 +111,7 @@ class Outbox:
         while True:
             self._woken.clear()
             try:
+                self._forget_delivered()
                 claimed = self._claim_for_backend() + self._claim_for_webhooks()
             except StoreError as error:
                 if self._failing.begins():
@@ -118,11 +120,22 @@ class Outbox:
             else:
                 if self._failing.ends():
                     log.info("the outbox is read again")
-            if self._is_stopping and not claimed and not len(self._trying) + len(self._trying_webhooks):
+            under_way = len(self._trying) + len(self._trying_webhooks) + len(self._delivered)
+            if self._is_stopping and not claimed and not under_way:
                 return
             # A try that ends wakes us, too: its key may have a next message.
             if self._woken.wait(timeout=self._poll_seconds) and not self._is_stopping:
                 gevent.sleep(GATHER_SECONDS)
+
+    def _forget_delivered(self) -> None:
+        """Killed before, we send them again: at least once. Raises `StoreError`, and then they are tried again."""
+        delivered, self._delivered = self._delivered, []
+        try:
+            if delivered:
+                self._store.messages_delivered(delivered)
+        except StoreError:
+            self._delivered += delivered
+            raise
 
     def _claim_for_backend(self) -> int:
         free = self._trying.free_count()
@@ -191,7 +204,7 @@ class Outbox:
         self._note_answering(message, status is not None, why)
         match outcome(status, attempts, now - message.created_at, self._max_age_seconds):
             case Outcome.DELIVERED:
-                self._store.message_delivered(message)
+                self._delivered.append(message)  # the end of this try wakes whoever forgets it
             case Outcome.RETRY:
                 again_at = next_attempt(attempts, now, self._random, self._first_delay_seconds)
                 log.debug("a message is tried again", extra={**_named(message), "reason": why})

@@ -210,8 +210,8 @@ class Store(KeyStore, PlacementStore, TrunkStateStore, AlarmStore, BatchStore, W
         Their keys are the caller's for `lease_seconds`, or until it says what became of the message.
         """
 
-    def message_delivered(self, message: OutboxMessage) -> None:
-        """Forget it; the next of its key may go."""
+    def messages_delivered(self, messages: Sequence[OutboxMessage]) -> None:
+        """Forget them, in one write; the next of each key may go."""
 
     def message_failed(self, message: OutboxMessage, error: str, next_attempt_at: float) -> None:
         """Count the attempt; its key waits until `next_attempt_at`. Nothing happens if it was delivered meanwhile."""

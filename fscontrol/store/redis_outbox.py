@@ -95,9 +95,11 @@ for _, key in ipairs(redis.call('ZRANGEBYSCORE', turns(ARGV[5]), '-inf', ARGV[2]
 end
 return claimed
 """
-# ARGV: key, sequence, destination.
+# ARGV: key, sequence, destination of each message.
 _DELIVERED = f"""{ADDING}
-if forget(ARGV[2], ARGV[3]) == 1 then next_turn(ARGV[2], ARGV[4]) end
+for i = 2, #ARGV, 3 do
+    if forget(ARGV[i], ARGV[i + 1]) == 1 then next_turn(ARGV[i], ARGV[i + 2]) end
+end
 """
 # ARGV: key, sequence, due_at, document, destination.
 _FAILED = f"""{ADDING}
@@ -197,9 +199,9 @@ class RedisOutbox(ABC):
         documents = self._run(_CLAIM, repr(now), limit, repr(now + lease_seconds), destination)
         return [OutboxMessage.model_validate_json(str(document)) for document in documents]
 
-    def message_delivered(self, message: OutboxMessage) -> None:
+    def messages_delivered(self, messages: Sequence[OutboxMessage]) -> None:
         """See `Store`."""
-        self._run(_DELIVERED, message.key, message.sequence, message.destination)
+        self._run(_DELIVERED, *(value for m in messages for value in (m.key, m.sequence, m.destination)))
 
     def message_failed(self, message: OutboxMessage, error: str, next_attempt_at: float) -> None:
         """See `Store`."""

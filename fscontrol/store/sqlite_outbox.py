@@ -89,16 +89,17 @@ class SqliteOutbox(ABC):
 
         return self._write(claim)
 
-    def message_delivered(self, message: OutboxMessage) -> None:
+    def messages_delivered(self, messages: Sequence[OutboxMessage]) -> None:
         """See `Store`."""
 
         def forget(db: sqlite3.Connection) -> None:
-            gone = db.execute(
-                "DELETE FROM outbox WHERE key = ? AND sequence = ? AND death IS NULL",
-                (message.key, message.sequence),
-            )
-            if gone.rowcount:
-                _next_turn(db, message)
+            for message in messages:
+                gone = db.execute(
+                    "DELETE FROM outbox WHERE key = ? AND sequence = ? AND death IS NULL",
+                    (message.key, message.sequence),
+                )
+                if gone.rowcount:
+                    _next_turn(db, message)
 
         self._write(forget)
 

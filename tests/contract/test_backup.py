@@ -169,7 +169,7 @@ def turns(store: Store) -> list[tuple[str, int]]:
     while claimed := store.claim_messages(NOW + 10_000, 100, 60):
         for one in claimed:
             gone.append((one.key, one.sequence))
-            store.message_delivered(one)
+            store.messages_delivered([one])
     return gone
 
 

@@ -109,7 +109,7 @@ def test_sequences_are_numbers(store: Store) -> None:
     order = []
     while found := store.claim_messages(NOW, 10, LEASE):
         order += [one.sequence for one in found]
-        store.message_delivered(found[0])
+        store.messages_delivered([found[0]])
     assert order == [9, 10, 100]
     assert store.outbox_depth() == OutboxDepth(waiting=0)
 
@@ -151,7 +151,7 @@ def test_a_failed_message_waits_and_holds_back_its_key_only(store: Store) -> Non
 def test_after_a_delivery_the_next_of_the_key_goes(store: Store) -> None:
     queue(store, message("a", 1), message("a", 2))
     (head,) = store.claim_messages(NOW, 10, LEASE)
-    store.message_delivered(head)
+    store.messages_delivered([head])
     assert claimed(store) == [("a", 2)]
 
 
@@ -166,15 +166,23 @@ def test_what_a_late_replica_says_of_a_delivered_message_changes_nothing(store: 
     queue(store, message("a", 1), message("a", 2))
     (late,) = store.claim_messages(NOW, 10, LEASE)
     (same,) = store.claim_messages(NOW + LEASE, 10, LEASE)
-    store.message_delivered(same)
+    store.messages_delivered([same])
     (following,) = store.claim_messages(NOW + LEASE, 10, LEASE)
-    store.message_delivered(late)
+    store.messages_delivered([late])
     store.message_failed(late, "late", NOW)
     store.message_dead(late, "late")
     assert store.outbox_depth() == OutboxDepth(waiting=1, oldest_created_at=NOW)
     assert claimed(store, NOW + LEASE) == []
-    store.message_delivered(following)
+    store.messages_delivered([following])
     assert store.outbox_depth() == OutboxDepth(waiting=0)
+
+
+def test_messages_are_forgotten_together_and_each_makes_way(store: Store) -> None:
+    queue(store, message("a", 1), message("a", 2), message("b", 1), message("c", 1))
+    heads = store.claim_messages(NOW, 10, LEASE)
+    store.messages_delivered([head for head in heads if head.key != "c"])
+    assert claimed(store) == [("a", 2)]
+    assert store.outbox_depth().waiting == 2
 
 
 def test_a_dead_letter_makes_way_and_can_be_sent_again(store: Store) -> None:
@@ -191,7 +199,7 @@ def test_a_dead_letter_makes_way_and_can_be_sent_again(store: Store) -> None:
     assert store.resend_dead_letters(["a", "unknown"]) == 1
     assert store.dead_letters(0, 10)[1] == 1
     assert claimed(store) == []  # the second of `a` is on its way
-    store.message_delivered(message("a", 2))
+    store.messages_delivered([message("a", 2)])
     (again,) = store.claim_messages(NOW, 10, LEASE)
     assert (again.key, again.sequence, again.attempts, again.last_error) == ("a", 1, 0, "HTTP 422: no")
     assert store.resend_dead_letters([]) == 0
@@ -271,10 +279,10 @@ def test_what_becomes_of_a_webhooks_message_is_its_own_lane(store: Store) -> Non
     assert (head.sequence, head.attempts) == (1, 1)
     store.message_dead(head, "HTTP 404")
     (head,) = store.claim_messages(NOW + 30, 10, LEASE, "webhook:7")
-    store.message_delivered(head)
+    store.messages_delivered([head])
     (head,) = store.claim_messages(NOW + 30, 10, LEASE, "webhook:7")
     assert head.sequence == 3
-    store.message_delivered(head)
+    store.messages_delivered([head])
     assert store.destinations_due(NOW + 1e6) == []
     assert store.resend_dead_letters(["a", "a/webhook"]) == 1
     assert store.destinations_due(NOW + 30) == ["webhook:7"]

@@ -80,7 +80,7 @@ def sequences(plane: Plane) -> list[int]:
     while claimed := plane.store.claim_messages(time.time() + 1, 10, 60.0):
         for message in claimed:
             found.append(message.sequence)
-            plane.store.message_delivered(message)
+            plane.store.messages_delivered([message])
     return found
 
 
