@@ -122,7 +122,7 @@ class InboundCalls:
     def _play(
         self, session: CallSession, record: CallRecord, play: Play, rules: AnswerRules, trail: Trail
     ) -> None:
-        _set(session, self._carried(record) | channel_variables(rules, _offer(session)))
+        session.execute(*_setting(self._carried(record) | channel_variables(rules, _offer(session))))
         reason = Reason.REJECTED_BY_RULE.value
         # In the book before anything can end it: the hang-up closes it.
         self._book.put(record.model_copy(update={"reason": reason}), Tell.INCOMING)
@@ -142,8 +142,8 @@ class InboundCalls:
             trail.note("node", silence.reason, silence.detail)
             self._refuse(session, record, silence, trail, Tell.INCOMING | Tell.STATUS)
             return False
-        _set(session, self._carried(record) | channel_variables(rules, _offer(session)))
-        session.execute("ring_ready")
+        setting = _setting(self._carried(record) | channel_variables(rules, _offer(session)))
+        session.execute_in_turn(setting, ("ring_ready", ""))
         trail.note("ring", "180 sent")
         # In the book, and the backend told, before anything can end the call: what is asked now is durable.
         record = record.model_copy(update={"status": CallStatus.RINGING})
@@ -156,14 +156,14 @@ class InboundCalls:
             current = self._book.advance(record.call_sid) or record
             self._refuse(session, current, refusal, trail, Tell.STATUS)
             return False
-        session.execute("answer")
-        answered_at = self._clock()
+        bounding = []
         if rules.max_call_seconds is not None:
             # Relative to this moment, not to each parking: the call may be parked, transferred and parked again.
-            ends_at = round(answered_at + _ahead(session, record) + rules.max_call_seconds)
-            _set(session, {HANGUP_AT_VARIABLE: str(ends_at)})
+            ends_at = round(self._clock() + _ahead(session, record) + rules.max_call_seconds)
+            bounding = [_setting({HANGUP_AT_VARIABLE: str(ends_at)})]
         # FreeSWITCH says +OK to an answer that failed (no codec in common); only a call that is still there transfers.
-        session.execute("transfer", PARK)
+        session.execute_in_turn(("answer", ""), *bounding, ("transfer", PARK))
+        answered_at = self._clock()
         trail.note("answer", "answered")
         trail.note("hand-over", "to the parking extension")
         self._book.advance(
@@ -233,9 +233,9 @@ class InboundCalls:
         log.info("call decided", extra={**told, "organization": record.organization_id})
 
 
-def _set(session: CallSession, variables: Mapping[str, str]) -> None:
-    """Set variables of the channel, in one command."""
-    session.execute("multiset", "^^;" + ";".join(f"{name}={value}" for name, value in variables.items()))
+def _setting(variables: Mapping[str, str]) -> tuple[str, str]:
+    """The application that sets variables of the channel, and its argument."""
+    return "multiset", "^^;" + ";".join(f"{name}={value}" for name, value in variables.items())
 
 
 def _offer(session: CallSession) -> str:
