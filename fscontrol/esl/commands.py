@@ -25,6 +25,9 @@ DIAL_NUMBER = re.compile(r"\+?[0-9]{1,32}")
 _FILE_NAME = re.compile(r"[a-z_.]{1,64}")
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,80}")
 _IP = re.compile(r"[0-9A-Fa-f.:]{2,45}")
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+_LONGEST_IN_A_HEADER = 40
+"""FreeSWITCH reads a command byte by byte and lets other threads run after each, but a body at once (run)."""
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
 
 GATEWAY_EVENTS = ("sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
@@ -49,24 +52,30 @@ class Command:
 
     text: str = field(repr=False)
     shown: str = ""
+    body: str = field(default="", repr=False)
+    """A line that follows the command; its length is told with it."""
 
     def __post_init__(self) -> None:
         if not self.shown:
             object.__setattr__(self, "shown", self.text)
         if "\n\n" in self.text or "\r" in self.text or "\0" in self.text or not self.text:
             raise UnsafeArgument("a command must be lines without CR, NUL or an empty line")
-        if any("\ud800" <= char <= "\udfff" for char in self.text):
+        if _NO_TEXT.search(self.text) or _NO_TEXT.search(self.body):
             # Found here and not while sending: by then a waiter would stand in the queue for a reply that never comes.
             raise UnsafeArgument("a command must be text that UTF-8 can carry")
+        one_line(self.body, "a command's body")
 
     def encode(self) -> bytes:
         """The bytes to send, the ending empty line included."""
-        return self.text.encode() + b"\n\n"
+        if not self.body:
+            return self.text.encode() + b"\n\n"
+        body = self.body.encode()
+        return self.text.encode() + b"\ncontent-length: %d\n\n%b" % (len(body), body)
 
 
 def one_line(value: str, what: str) -> str:
     """`value` if it stays within one line; raises `UnsafeArgument` naming `what` otherwise."""
-    if any(ch in value for ch in "\r\n\0"):
+    if "\r" in value or "\n" in value or "\0" in value:
         raise UnsafeArgument(f"{what} contains a line end or NUL")
     return value
 
@@ -296,7 +305,10 @@ def execute(application: str, argument: str = "") -> Command:
     if argument:
         if "${" in argument:
             raise UnsafeArgument("an application argument may not hold '${': FreeSWITCH would expand it")
-        text += f"\nexecute-app-arg: {one_line(argument, 'an application argument')}"
+        argument = one_line(argument, "an application argument")
+        if len(argument) > _LONGEST_IN_A_HEADER:
+            return Command(text + "\ncontent-type: text/plain", body=argument)
+        text += f"\nexecute-app-arg: {argument}"
     return Command(text)
 
 

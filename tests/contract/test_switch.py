@@ -245,6 +245,18 @@ def test_an_answered_call_is_parked_and_reports_its_end(
     assert (event.variable("billsec") or "").isdigit()
 
 
+def test_a_long_argument_arrives_whole(switch: Switch, listener: Listener, link: Link) -> None:
+    ended: list[Event] = []
+    link.register_handle("CHANNEL_HANGUP_COMPLETE", ended.append)
+    link.request(commands.subscribe(("CHANNEL_HANGUP_COMPLETE",)))
+    told = {f"fscontrol_long_{n}": "é%41 x=" * n for n in (1, 50, 200)}
+    setting = "^^;" + ";".join(f"{name}={value}" for name, value in told.items())
+    listener.script = [("multiset", setting), ("answer", ""), ("transfer", "park XML fscontrol")]
+    assert switch.call(invite("+15551230001")) == 200
+    event = eventually(lambda: [e for e in ended if e.variable("fscontrol_long_1")])[0]
+    assert {name: event.variable(name) for name in told} == told
+
+
 def test_of_an_inbound_call_only_what_is_needed_is_sent(
     switch: Switch, listener: Listener, link: Link
 ) -> None:

@@ -129,6 +129,14 @@ def test_an_argument_is_never_expanded(argument: str) -> None:
         commands.execute("set", argument)
 
 
+@pytest.mark.parametrize("body", ["a\nb", "a\rb", "a\0b", "\ud800"])
+def test_a_body_is_one_line_of_text(body: str) -> None:
+    with pytest.raises(UnsafeArgument):
+        Command("sendmsg", body=body)
+    with pytest.raises(UnsafeArgument):
+        commands.execute("set", "x" * 100 + body)
+
+
 @pytest.mark.parametrize("text", ["", "a\n\nb", "a\rb", "a\0b", "\n\n"])
 def test_a_command_by_hand_is_checked_too(text: str) -> None:
     with pytest.raises(UnsafeArgument):
@@ -157,6 +165,11 @@ def test_a_command_by_hand_is_checked_too(text: str) -> None:
         (
             commands.set_variable("a", "b@c:d"),
             b"sendmsg\ncall-command: execute\nexecute-app-name: set\nexecute-app-arg: a=b@c:d\n\n",
+        ),
+        (
+            commands.execute("multiset", "^^;é=" + "x" * 40),
+            b"sendmsg\ncall-command: execute\nexecute-app-name: multiset\ncontent-type: text/plain\n"
+            b"content-length: 46\n\n^^;\xc3\xa9=" + b"x" * 40,
         ),
         (commands.kill_channel(UUID), f"api uuid_kill {UUID} NORMAL_CLEARING\n\n".encode()),
     ],
