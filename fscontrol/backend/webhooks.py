@@ -8,6 +8,7 @@ addresses and redirects (`outside`).
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from fscontrol.model.webhook import Webhook, WebhookEvent
 log = logging.getLogger(__name__)
 
 _MOST_KNOWN = 10_000
+_TRUSTED_SECONDS = 1.0
+"""How long a call's messages go by what was known, lest each status ask the store; what is sent is looked up anew."""
 
 
 class Shelf(Protocol):
@@ -40,10 +43,12 @@ class Webhooks:
         self._outside = outside
         self._clock = clock
         self._known: dict[str, tuple[int, Webhook | None]] = {}
+        self._looked_at: dict[str, float] = {}
 
     def forget(self, organization: str) -> None:
         """It was changed, here or by another control plane."""
         self._known.pop(organization, None)
+        self._looked_at.pop(organization, None)
 
     def of(self, organization: str) -> Webhook | None:
         """An organisation's webhook. Raises `StoreError`."""
@@ -59,6 +64,16 @@ class Webhooks:
                 del self._known[next(iter(self._known))]
         return known[1]
 
+    def _lately(self, organization: str, now: float) -> Webhook | None:
+        """As `of`, of this second. Raises `StoreError`."""
+        if 0 <= now - self._looked_at.get(organization, -math.inf) < _TRUSTED_SECONDS:
+            return self._known.get(organization, (0, None))[1]
+        webhook = self.of(organization)
+        if len(self._looked_at) >= _MOST_KNOWN:
+            self._looked_at.clear()
+        self._looked_at[organization] = now
+        return webhook
+
     def messages(self, record: CallRecord, now: float) -> list[OutboxMessage]:
         """What the webhook of a call's organisation is to hear of its new status; none where there is none.
 
@@ -69,7 +84,7 @@ class Webhooks:
             return []
         wanted: Collection[WebhookEvent]
         try:
-            webhook = self.of(key)
+            webhook = self._lately(key, now)
             wanted = webhook.events if webhook else ()
         except StoreError as error:
             log.warning(

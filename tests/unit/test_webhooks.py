@@ -324,6 +324,18 @@ def test_what_nobody_wants_any_more_is_not_sent(kept: Organization | None) -> No
     assert webhooks.messages(RECORD, NOW) == []
 
 
+def test_whether_a_call_has_a_webhook_is_asked_once_a_second_and_after_each_change() -> None:
+    shelf = Shelf(None)
+    webhooks = Webhooks(shelf, Sent(), lambda: NOW)
+    assert webhooks.messages(RECORD, NOW) == []
+    shelf.kept = of("https://one.example.com/x")
+    assert webhooks.messages(RECORD, NOW + 0.9) == []
+    assert webhooks.messages(RECORD, NOW + 1.0)
+    shelf.kept = None
+    webhooks.forget("7")
+    assert webhooks.messages(RECORD, NOW + 1.1) == []
+
+
 def test_unsigned_without_a_secret() -> None:
     sent = Sent()
     send(Webhooks(Shelf(of("https://h.example.com/x", "")), sent, lambda: NOW))
