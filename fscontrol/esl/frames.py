@@ -36,14 +36,25 @@ class Frame:
 
 
 def find_header(block: bytes, name: bytes) -> bytes | None:
-    """The raw value of the first `name: value` line in a header block; names compare without regard to case."""
+    """The raw value of the first `name: value` line in a header block; names compare without regard to case.
+
+    A call's data is one block of two hundred lines, in which two names are looked for.
+    """
+    small, name = b"\n" + block.lower(), name.lower()
+    at = small.find(name)
+    if at < 0:
+        return None
+    value_at = at + len(name) + 1
+    if small[at - 1 : value_at] == b"\n%b:" % name:
+        end = block.find(b"\n", value_at - 1)
+        return block[value_at - 1 : end if end >= 0 else len(block)].strip()
     found = _line_of(name).search(block)
     return found[1].strip() if found else None
 
 
 @functools.cache
 def _line_of(name: bytes) -> re.Pattern[bytes]:
-    """Its line, wherever in a block: two names a frame are looked up, so what is searched for is compiled once."""
+    """Its line, wherever in a block and with whatever blanks around the name."""
     return re.compile(rb"^[^\S\n]*" + re.escape(name) + rb"[^\S\n]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
