@@ -15,14 +15,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-
-from benchmarks.redis_process import redis_server
+from benchmarks.redis_process import of_workers, redis_server
 from benchmarks.results import spread
 from benchmarks.sync_subject import HOST, Subject, environment_of
 from fscontrol import settings as configuration
@@ -197,17 +195,12 @@ def _control_plane(program: str, workers: int) -> Iterator[Subject | None]:
             if url is None:
                 yield None
                 return
-            changes |= _of_workers(workers, url)
+            changes |= of_workers(workers, url)
         subject = stack.enter_context(Subject(program, "files", work, changes))
         trunk = {"id": "pbx", "name": "pbx", "gateway": f"{HOST}:5099", "register": False}
         subject.push(1, [trunk], [{"id": 1, "phone_number": _NUMBERS[OURS], "assistant_id": 1}])
         subject.leave_the_node()
         yield subject
-
-
-def _of_workers(workers: int, url: str) -> Mapping[str, str]:
-    secret = Fernet.generate_key().decode()
-    return {"FSCONTROL_WORKERS": str(workers), "FSCONTROL_STORE_URL": url, "FSCONTROL_SECRET_KEY": secret}
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Both hold the same conversation: `connect`, then `multiset` and `ring_ready` at once, then `answer` and `transfer` at
 once. The bare gevent server sends these words and reads what comes; it parses, decides and keeps nothing. Ours finds
-the trunk and the route, takes the place, and writes the call's record into SQLite when it rings and when it is answered.
+the trunk and the route, takes the place, and writes the call's record when it rings and when it is answered: into
+SQLite, and for one worker and for two into Redis.
 
 A decision's cost is processor time of the subject with some calls always under way, so other work on the machine counts
 little; latency is the wall's, at a fixed rate of calls.
@@ -16,7 +17,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from gevent import socket
 from gevent.pool import Pool
 from gevent.server import StreamServer
 
+from benchmarks.redis_process import of_workers, redis_server
 from benchmarks.results import spread
 from benchmarks.sync_subject import Subject
 
@@ -73,6 +75,7 @@ def run() -> list[str]:
             bare.append(_measure(port, cpu))
         with _control_plane() as (port, cpu):
             ours.append(_measure(port, cpu))
+    several = _by_workers()
     ratios = [mine.calls / theirs.calls for mine, theirs in zip(ours, bare, strict=True)]
     ratio = statistics.median(ratios)
     return [
@@ -85,12 +88,44 @@ def run() -> list[str]:
         ),
         f"| ours beside it | {spread(ratios, 2)} | | |",
         "",
+        *several,
         f"Target: {TARGET} of the bare server's: {'met' if ratio >= TARGET else 'missed'} ({ratio:.2f}).",
         "",
         "What stands in the way, by py-spy: the five exchanges cost us what they cost the bare server; beside them are",
         "two durable writes of the record, each handed to the store's thread and back, the route, the record itself.",
         "Tried: a call's headers are looked for in one pass and kept, which took a third off its route.",
     ]
+
+
+def _by_workers() -> list[str]:
+    """Calls a second by the wall, nothing pinned: with one worker and with two, and all of it on the same cores."""
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(ROUNDS):
+        for workers, rates in found.items():
+            with (
+                tempfile.TemporaryDirectory(prefix="fscontrol-bench-") as work,
+                redis_server(Path(work)) as url,
+            ):
+                if url is None:
+                    return ["Workers were not measured: there is no redis-server on PATH.", ""]
+                with _control_plane(of_workers(workers, url), pinned=False) as (port, _cpu):
+                    rates.append(_decided_a_second(port))
+    gain = statistics.median(found[2]) / statistics.median(found[1])
+    return [
+        f"| workers on one Redis, {os.cpu_count()} cores for them, Redis and the load | calls a second by the wall |",
+        "|---|---|",
+        *(f"| {workers} | {spread(rates)} |" for workers, rates in found.items()),
+        f"| two beside one | {gain:.2f} |",
+        "",
+    ]
+
+
+def _decided_a_second(port: int) -> float:
+    call = _CONNECT.read_bytes()
+    _all_decided(Pool(2 * AT_ONCE), port, call, 100, math.inf)
+    began = time.monotonic()
+    _all_decided(Pool(2 * AT_ONCE), port, call, CALLS, math.inf)
+    return CALLS / (time.monotonic() - began)
 
 
 def _measure(port: int, cpu: Callable[[], float]) -> Round:
@@ -144,11 +179,13 @@ def _named(call: bytes, uuid: bytes) -> bytes:
 
 
 @contextmanager
-def _control_plane() -> Iterator[tuple[int, Callable[[], float]]]:
-    core = max(os.sched_getaffinity(0))
+def _control_plane(
+    changes: Mapping[str, str] | None = None, *, pinned: bool = True
+) -> Iterator[tuple[int, Callable[[], float]]]:
+    core = max(os.sched_getaffinity(0)) if pinned else None
     with (
         tempfile.TemporaryDirectory(prefix="fscontrol-bench-") as work,
-        Subject(None, "files", Path(work), core=core) as subject,
+        Subject(None, "files", Path(work), changes, core) as subject,
     ):
         address = _source(_CONNECT.read_bytes())
         trunk = {"id": "pbx", "name": "pbx", "gateway": f"{address}:5099", "register": False}

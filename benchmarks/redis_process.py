@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
+from cryptography.fernet import Fernet
 
 
 @contextlib.contextmanager
@@ -38,3 +39,9 @@ def redis_server(work: Path) -> Iterator[str | None]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def of_workers(workers: int, url: str) -> dict[str, str]:
+    """The settings of so many workers on that Redis."""
+    secret = Fernet.generate_key().decode()
+    return {"FSCONTROL_WORKERS": str(workers), "FSCONTROL_STORE_URL": url, "FSCONTROL_SECRET_KEY": secret}
