@@ -13,6 +13,7 @@ from gevent.event import Event as Flag
 from gevent.select import select
 
 from fscontrol import settings as configuration
+from fscontrol.errors import ConfigurationError, SecretUnreadable
 from fscontrol.model.worker import WorkerPlace
 from fscontrol.telemetry.greenlets import spawn
 
@@ -37,9 +38,12 @@ def worker(
     logs.configure(settings.log_format, settings.log_level)
     stop = told_to_stop()
     spawn("supervisor", _end_with, lifeline, stop)
-    application = Application(
-        settings, WorkerPlace(family, number, of, os.getpid(), directory, http, call_socket)
-    )
+    place = WorkerPlace(family, number, of, os.getpid(), directory, http, call_socket)
+    try:
+        application = Application(settings, place)
+    except SecretUnreadable as error:
+        # The next start would end so, too, while calls waited at sockets that nobody reads.
+        raise ConfigurationError([str(error)]) from None
     application.start()
     collect_garbage_less_often()
     take_turns_often()

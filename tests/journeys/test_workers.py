@@ -21,6 +21,8 @@ from fscontrol.cli.assistant_echo import AssistantServer
 from fscontrol.esl.holders import is_running
 from fscontrol.model.worker import WORKER_VARIABLE, pid_of
 from fscontrol.simulator.server import PlacedCall, StandIn
+from fscontrol.store.redis import RedisStore
+from fscontrol.store.secrets import Vault
 from tests import switches
 from tests.bridge import API_KEY, trunk
 from tests.contract.redis_server import redis_server
@@ -29,7 +31,7 @@ from tests.invites import invite
 from tests.journeys.test_commands import Serving, run
 from tests.switches import PASSWORD, StandInSwitch
 from tests.unit.test_fetched_audio import wav
-from tests.waiting import eventually
+from tests.waiting import eventually, free_port
 
 NUMBER = {"id": 1, "phone_number": "+15551230001", "assistant_id": 123}
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
@@ -215,3 +217,16 @@ def test_one_file_is_not_for_several(tmp_path: Path) -> None:
     )
     assert done.returncode == 78
     assert "FSCONTROL_WORKERS=2 needs FSCONTROL_STORE_URL=redis://" in done.stderr
+
+
+def test_a_store_under_another_key_ends_them_all(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as url:
+        store = RedisStore(url, Vault([Fernet.generate_key().decode()]), 100)
+        store.fingerprint_key()
+        store.close()
+        settings = {"SIP_BRIDGE_API_KEY": API_KEY, "FSCONTROL_ESL_PASSWORD": "not-the-default"}
+        settings |= {"FSCONTROL_STORE_URL": url, "FSCONTROL_SECRET_KEY": Fernet.generate_key().decode()}
+        settings |= {f"FSCONTROL_{name}": f"127.0.0.1:{free_port()}" for name in ("HTTP", "CALL_SOCKET")}
+        done = run("serve", "--workers", "2", cwd=tmp_path, **settings)
+    assert done.returncode == 78, "and their sockets with them: a caller hears 503 and not silence"
+    assert "the store was written under another key" in done.stderr
