@@ -39,6 +39,10 @@ class Clockwork:
         self._late_until = self.number + BEATS
         return 0.0
 
+    def go_on(self, now: float) -> None:
+        """After a rest with nothing to send: from the beat of this moment on, and none was missed."""
+        self.number = int((now - self._origin) / BEAT_SECONDS)
+
     @property
     def beat(self) -> int:
         """The beat that is due."""

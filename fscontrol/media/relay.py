@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import gevent
+from gevent.event import Event as Signal
 
 from fscontrol.calls.book import CallBook
 from fscontrol.errors import FscontrolError
@@ -70,6 +71,7 @@ class Relay:
         self._sid_of_channel: dict[str, str] = {}
         self._greenlets: list[gevent.Greenlet[..., object]] = []
         self._beats: list[dict[str, _Carried]] = [{} for _ in range(BEATS)]
+        self._begun = Signal()
         self.skipped_frames = 0
 
     def start(self) -> None:
@@ -101,6 +103,7 @@ class Relay:
         earlier = before.figures if before else record.media or MediaFigures()
         carried = _Carried(record, self._stream(node, record, choice), earlier, Place())
         self._calls[call_sid] = carried
+        self._begun.set()
         self._sid_of_channel[record.uuid] = call_sid
         self._beats[carried.place.beat][call_sid] = carried
         self._greenlets = [g for g in self._greenlets if not g.ready()]
@@ -195,6 +198,10 @@ class Relay:
         """Two hundred beats a second by the clock and not by waits, so that ten minutes later it is still on time."""
         clockwork = Clockwork(self._clock())
         while True:
+            if not self._calls:
+                self._begun.clear()
+                self._begun.wait()
+                clockwork.go_on(self._clock())
             gevent.sleep(clockwork.advance(self._clock()))
             self.skipped_frames = clockwork.skipped_frames
             on_this_beat = self._beats[clockwork.beat]

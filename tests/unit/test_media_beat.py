@@ -67,3 +67,11 @@ def test_streams_are_looked_at_once_in_sixteen_frames_each() -> None:
         clockwork.advance(0.0)
         looked[clockwork.beat] += clockwork.looks
     assert looked == [10] * BEATS
+
+
+def test_a_rest_is_no_delay() -> None:
+    clockwork = Clockwork(1000.0)
+    clockwork.advance(1000.0)
+    clockwork.go_on(1060.0)
+    assert clockwork.advance(1060.0) == pytest.approx(BEAT_SECONDS)
+    assert (clockwork.skipped_frames, clockwork.is_late) == (0, False)
