@@ -50,7 +50,7 @@ def fscontrol(port: int, clock: Clock) -> None:
     import gevent
     from pydantic import SecretStr
 
-    from fscontrol.esl import commands
+    from fscontrol.esl import subscriptions
     from fscontrol.esl.link import Link
 
     link = Link("127.0.0.1", port, SecretStr("ClueCon"), 30.0)
@@ -64,7 +64,7 @@ def fscontrol(port: int, clock: Clock) -> None:
         link.register_handle(name, take)
     link.connect()
     clock.start()
-    link.request(commands.subscribe(NAMES))
+    link.request(subscriptions.subscribe(NAMES))
     gevent.sleep(100)
 
 

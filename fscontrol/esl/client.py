@@ -16,7 +16,7 @@ from gevent.event import Event as Flag
 from pydantic import SecretStr
 
 from fscontrol.errors import CommandRefused, EslError, NodeUnreachable
-from fscontrol.esl import commands
+from fscontrol.esl import commands, subscriptions
 from fscontrol.esl.commands import Command
 from fscontrol.esl.link import EventHandler, Link
 from fscontrol.settings import NodeAddress
@@ -157,7 +157,7 @@ class NodeClient:
             events.observe_lag = lambda seconds: self.observe_lag(seconds)  # noqa: PLW0108  (it may be set later)
             for name, handler in self._handlers:
                 events.register_handle(name, handler)
-            for command in commands.listen(self._subclasses()):
+            for command in subscriptions.listen(self._subclasses()):
                 events.request(command)
             self._went_up()
             while not self._stopping.is_set():
@@ -184,7 +184,7 @@ class NodeClient:
     def _subclasses(self) -> list[str]:
         """What every control plane needs to know of gateways, and what somebody asked for besides."""
         asked = [name for name, _ in self._handlers if "::" in name]
-        return list(dict.fromkeys([*commands.GATEWAY_EVENTS, *asked]))
+        return list(dict.fromkeys([*subscriptions.GATEWAY_EVENTS, *asked]))
 
     def _went_up(self) -> None:
         self.connected = True

@@ -8,7 +8,7 @@ that sofia would read as something else (`all`, `_all_`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
@@ -23,27 +23,11 @@ _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+@:\-]*")
 _API_NAME = re.compile(r"[a-z_0-9]{1,64}")
 DIAL_NUMBER = re.compile(r"\+?[0-9]{1,32}")
 _FILE_NAME = re.compile(r"[a-z_.]{1,64}")
-_EVENT_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,80}")
 _IP = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 _LONGEST_IN_A_HEADER = 40
 """FreeSWITCH reads a command byte by byte and lets other threads run after each, but a body at once (run)."""
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]")
-
-GATEWAY_EVENTS = ("sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
-OUTBOUND_LEG_EVENTS = ("CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA", "CHANNEL_ANSWER")
-"""Heard of outbound legs alone: whoever decides an inbound call knows how far it is."""
-CALL_EVENTS = (
-    "CHANNEL_PARK",
-    "CHANNEL_UNPARK",
-    "CHANNEL_HOLD",
-    "CHANNEL_UNHOLD",
-    "CHANNEL_BRIDGE",
-    "CHANNEL_HANGUP_COMPLETE",
-    "DTMF",
-    "BACKGROUND_JOB",
-    "HEARTBEAT",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,28 +92,6 @@ def bgapi(name: str, arguments: str, job_uuid: str) -> Command:
     """The same in the background; the result comes as BACKGROUND_JOB with the Job-UUID given."""
     line = f"bgapi {matching(_API_NAME, name, 'API command')} {one_line(arguments, 'an API argument')}"
     return Command(f"{line.rstrip(' ')}\nJob-UUID: {matching(UUID, job_uuid, 'UUID')}")
-
-
-def subscribe(events: Iterable[str]) -> Command:
-    """Ask for events as JSON: `plain` is ambiguous where a value holds `%` and two hex digits."""
-    words = [matching(_EVENT_NAME, word, "event name") for word in events]
-    if any(word.upper() == "ALL" for word in words):
-        raise UnsafeArgument("never subscribe to all events: a slow listener is killed by FreeSWITCH")
-    return Command("event json " + " ".join(words))
-
-
-def listen(subclasses: Iterable[str]) -> list[Command]:
-    """All that has FreeSWITCH send what a control plane needs, and those subclasses of CUSTOM; filters before events.
-
-    An event is sent when one filter holds. An inbound call's way to its answer is three events of 6 kB, each copied and
-    written as JSON by FreeSWITCH and read here, about what was decided here: of its time a sixth (run).
-    """
-    names = [*CALL_EVENTS, "CUSTOM"]
-    filters = [("Event-Name", name) for name in names] + [("Call-Direction", "outbound")]
-    return [
-        *(Command(f"filter {header} {value}") for header, value in filters),
-        subscribe([*OUTBOUND_LEG_EVENTS, *names, *subclasses]),
-    ]
 
 
 def start_gateway(profile: str, name: str) -> Command:

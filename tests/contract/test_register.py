@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fscontrol.errors import CommandRefused
-from fscontrol.esl import commands
+from fscontrol.esl import commands, subscriptions
 from fscontrol.esl.event import Event
 from fscontrol.esl.link import Link
 from fscontrol.model.registration import GatewayState
@@ -41,7 +41,7 @@ def events(switch: Switch) -> Iterator[list[Event]]:
     link = Link("127.0.0.1", switch.config.esl_port, switches.PASSWORD, 10.0)
     link.connect()
     link.register_handle("sofia::gateway_state", seen.append)
-    link.request(commands.subscribe(["CUSTOM", *commands.GATEWAY_EVENTS]))
+    link.request(subscriptions.subscribe(["CUSTOM", *subscriptions.GATEWAY_EVENTS]))
     yield seen
     link.stop()
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from fscontrol.errors import CommandRefused, EslAuthRefused
-from fscontrol.esl import commands
+from fscontrol.esl import commands, subscriptions
 from fscontrol.esl.call_socket import CallSession, CallSocketServer
 from fscontrol.esl.event import Event
 from fscontrol.esl.link import Link
@@ -84,7 +84,7 @@ def test_registration_events_name_gateway_state_and_answer(switch: Switch, link:
     seen: list[Event] = []
     link.register_handle("sofia::gateway_state", seen.append)
     link.register_handle("sofia::gateway_add", seen.append)
-    link.request(commands.subscribe(["CUSTOM", *commands.GATEWAY_EVENTS]))
+    link.request(subscriptions.subscribe(["CUSTOM", *subscriptions.GATEWAY_EVENTS]))
     deliver(switch, "ev.ok", switch.carrier(CarrierBehaviour.CHALLENGE))
     deliver(switch, "ev.no", switch.carrier(CarrierBehaviour.FORBIDDEN))
     link.request(commands.start_new_gateways(PROFILE))
@@ -232,7 +232,7 @@ def test_an_answered_call_is_parked_and_reports_its_end(
 ) -> None:
     ended: list[Event] = []
     link.register_handle("CHANNEL_HANGUP_COMPLETE", ended.append)
-    link.request(commands.subscribe(("CHANNEL_HANGUP_COMPLETE",)))
+    link.request(subscriptions.subscribe(("CHANNEL_HANGUP_COMPLETE",)))
     listener.script = [
         ("set", "fscontrol_call_sid=sip-test-1"),
         ("answer", ""),
@@ -248,7 +248,7 @@ def test_an_answered_call_is_parked_and_reports_its_end(
 def test_a_long_argument_arrives_whole(switch: Switch, listener: Listener, link: Link) -> None:
     ended: list[Event] = []
     link.register_handle("CHANNEL_HANGUP_COMPLETE", ended.append)
-    link.request(commands.subscribe(("CHANNEL_HANGUP_COMPLETE",)))
+    link.request(subscriptions.subscribe(("CHANNEL_HANGUP_COMPLETE",)))
     told = {f"fscontrol_long_{n}": "é%41 x=" * n for n in (1, 50, 200)}
     setting = "^^;" + ";".join(f"{name}={value}" for name, value in told.items())
     listener.script = [("multiset", setting), ("answer", ""), ("transfer", "park XML fscontrol")]
@@ -261,9 +261,9 @@ def test_of_an_inbound_call_only_what_is_needed_is_sent(
     switch: Switch, listener: Listener, link: Link
 ) -> None:
     heard: list[str] = []
-    for name in (*commands.OUTBOUND_LEG_EVENTS, *commands.CALL_EVENTS):
+    for name in (*subscriptions.OUTBOUND_LEG_EVENTS, *subscriptions.CALL_EVENTS):
         link.register_handle(name, lambda event: heard.append(event.get("Event-Name")))
-    for command in commands.listen(commands.GATEWAY_EVENTS):
+    for command in subscriptions.listen(subscriptions.GATEWAY_EVENTS):
         link.request(command)
     listener.script = [("ring_ready", ""), ("answer", ""), ("transfer", "park XML fscontrol")]
     assert switch.call(invite("+15551230001")) == 200

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from fscontrol.errors import UnsafeArgument
-from fscontrol.esl import commands
+from fscontrol.esl import commands, subscriptions
 from fscontrol.esl.commands import Command
 
 UUID = "44444444-4444-4444-4444-444444444486"
@@ -23,7 +23,7 @@ BUILDERS: dict[str, tuple[Callable[[str], Command], int]] = {
     "bgapi name": (lambda v: commands.bgapi(v, "x", UUID), 2),
     "bgapi arguments": (lambda v: commands.bgapi("originate", v, UUID), 2),
     "bgapi uuid": (lambda v: commands.bgapi("originate", "x", v), 2),
-    "subscribe": (lambda v: commands.subscribe(["CUSTOM", v]), 1),
+    "subscribe": (lambda v: subscriptions.subscribe(["CUSTOM", v]), 1),
     "start profile": (lambda v: commands.start_gateway(v, "g"), 1),
     "start gateway": (lambda v: commands.start_gateway("external", v), 1),
     "start all": (commands.start_new_gateways, 1),
@@ -120,7 +120,7 @@ def test_a_gateway_is_one_gateway(builder: str, name: str) -> None:
 )
 def test_nobody_subscribes_to_everything(words: list[str]) -> None:
     with pytest.raises(UnsafeArgument):
-        commands.subscribe(words)
+        subscriptions.subscribe(words)
 
 
 @pytest.mark.parametrize("argument", ["${x}", "a${x}", "$${x}", "set a=${system(id)}", "${"])
@@ -156,7 +156,7 @@ def test_a_command_by_hand_is_checked_too(text: str) -> None:
         (commands.kill_gateway("external", "7.a.b"), b"api sofia profile external killgw 7.a.b\n\n"),
         (commands.bgapi("status", "", UUID), f"bgapi status\nJob-UUID: {UUID}\n\n".encode()),
         (
-            commands.subscribe(["CUSTOM", "sofia::gateway_state"]),
+            subscriptions.subscribe(["CUSTOM", "sofia::gateway_state"]),
             b"event json CUSTOM sofia::gateway_state\n\n",
         ),
         (commands.connect(), b"connect\n\n"),
