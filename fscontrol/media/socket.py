@@ -145,11 +145,12 @@ class AssistantSocket:
 
     def _send_some(self, data: bytes | bytearray) -> int:
         try:
-            return int(self._socket.send(data))
+            sent: int = self._socket.send(data)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except OSError as error:
             raise _broken(error) from None
+        return sent
 
     def _say_goodbye(self, code: int) -> None:
         """A Close frame, once and if it goes at once; none into the middle of another frame."""

@@ -29,6 +29,7 @@ _FINAL = 0x80
 _MASKED = 0x80
 _RESERVED = 0x70
 _OPCODE = 0x0F
+_WHOLE_TEXT = _FINAL | TEXT
 _LONGEST_CONTROL = 125
 _KEYS_DRAWN = 256
 
@@ -129,6 +130,8 @@ class Incoming:
 
     def _check(self, first: int, length: int) -> None:
         """Refuse a frame by its header, before its payload is waited for."""
+        if first == _WHOLE_TEXT and not self._fragmented and length <= self._longest:
+            return  # as nearly all of them are
         opcode = first & _OPCODE
         if first & _RESERVED:
             raise FrameError(PROTOCOL_ERROR, "a reserved bit is set, and no extension was agreed on")
