@@ -80,13 +80,15 @@ class AssistantSocket:
         try:
             for opcode, payload in self._incoming.feed(data):
                 if opcode == frames.TEXT:
-                    messages.append(_text(payload))
+                    messages.append(payload.decode())
                 elif opcode == frames.BINARY:
                     messages.append(payload)
                 else:
                     self._obey(opcode, payload)
         except frames.FrameError as error:
             self._end(error.code, f"the assistant's stream broke: {error}")
+        except UnicodeDecodeError:  # ends the connection (RFC 6455 §8.1)
+            self._end(frames.NOT_UTF8, "the assistant's stream broke: a text message is not UTF-8")
         return messages
 
     def close(self) -> None:
@@ -199,14 +201,6 @@ def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _text(payload: bytes) -> str:
-    """A text that is no UTF-8 ends the connection (RFC 6455 §8.1)."""
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        raise frames.FrameError(frames.NOT_UTF8, "a text message is not UTF-8") from None
 
 
 def _nothing() -> None:

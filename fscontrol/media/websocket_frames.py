@@ -93,6 +93,8 @@ class Incoming:
 
     def feed(self, data: bytes) -> list[Received]:
         """What is complete with these bytes. Raises `FrameError`, after which nothing more may be fed."""
+        if not self._kept and (payload := self._sole_text(data)) is not None:
+            return [(TEXT, payload)]
         if self._kept:
             self._kept += data
             if len(self._kept) < self._needed:
@@ -112,6 +114,13 @@ class Incoming:
             self._kept += data[at:]
         return received
 
+    def _sole_text(self, data: bytes) -> bytes | None:
+        """The payload, if one whole text of a usual length is all there is: a message that came is nearly always so."""
+        if self._fragmented or len(data) < 4 or data[0] != _WHOLE_TEXT or data[1] != 126:
+            return None
+        length = data[2] << 8 | data[3]
+        return data[4:] if length == len(data) - 4 and length <= self._longest else None
+
     def _place(self, data: bytes, at: int) -> tuple[int, int] | None:
         """Where the payload of the frame at `at` begins and ends; None while its header is incomplete."""
         begin = at + 2
@@ -130,8 +139,6 @@ class Incoming:
 
     def _check(self, first: int, length: int) -> None:
         """Refuse a frame by its header, before its payload is waited for."""
-        if first == _WHOLE_TEXT and not self._fragmented and length <= self._longest:
-            return  # as nearly all of them are
         opcode = first & _OPCODE
         if first & _RESERVED:
             raise FrameError(PROTOCOL_ERROR, "a reserved bit is set, and no extension was agreed on")
