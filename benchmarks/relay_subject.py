@@ -20,6 +20,8 @@ from typing import Any, Protocol, cast  # noqa: E402
 import gevent  # noqa: E402
 from gevent import socket  # noqa: E402
 
+from fscontrol.cli.serve import collect_garbage_less_often  # noqa: E402
+
 FRAME_SECONDS = 0.02
 LOCAL = "127.0.0.1"
 
@@ -124,6 +126,7 @@ def main() -> None:
         control.sendto(json.dumps({"port": port}).encode(), (LOCAL, load_port))
 
     subject: Subject = Bare(tell) if kind == "bare" else RealRelay(tell, assistant_port)
+    collect_garbage_less_often()  # as `serve` does
     sys.stdout.write(json.dumps(control.getsockname()[1]) + "\n")
     sys.stdout.flush()
     carried = 0
