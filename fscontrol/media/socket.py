@@ -167,12 +167,12 @@ def _open(url: str, headers: Mapping[str, str], deadline: float) -> tuple[Any, b
     late = StreamUnavailable("the assistant's stream cannot be opened: no answer in time")
     try:
         with within(deadline, late):
-            return _shake_hands(url, headers)
+            return shake_hands(url, headers)
     except (OpeningRefused, OSError, ValueError) as error:
         raise StreamUnavailable(f"the assistant's stream cannot be opened: {_why(error)}") from None
 
 
-def _shake_hands(url: str, headers: Mapping[str, str]) -> tuple[Any, bytes]:
+def shake_hands(url: str, headers: Mapping[str, str]) -> tuple[Any, bytes]:
     opening = Opening(url, headers, os.urandom(16))
     parts = urlsplit(url)
     host, is_secure = parts.hostname or "", parts.scheme == "wss"
