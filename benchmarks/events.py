@@ -102,8 +102,8 @@ def run() -> list[str]:
         "",
         _verdicts(rates, left_out),
         "",
-        "Of our time, by py-spy, a sixth is the kernel's `recv`, a fifth cutting frames, a quarter finding headers; the",
-        "rest is the queue between reader and handlers, so that a handler that waits holds up no reply.",
+        "Of our time, by py-spy, a sixth is the kernel's `recv`, a fifth cutting frames, a quarter finding headers; of",
+        "the rest most is the queue between reader and handlers, so that a handler that waits holds up no reply.",
     ]
 
 
