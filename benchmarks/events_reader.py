@@ -80,7 +80,8 @@ def greenswitch(port: int, clock: Clock) -> None:
             event.headers.get(name)
         clock.event()
 
-    link.register_handle("*", take)
+    for name in NAMES:
+        link.register_handle(name, take)
     link.connect()
     clock.start()
     link.send(f"event plain {' '.join(NAMES)}")
@@ -100,7 +101,8 @@ def genesis(port: int, clock: Clock) -> None:
             event.get(name)
         clock.event()
 
-    consumer.handle("*")(take)
+    for name in NAMES:
+        consumer.handle(name)(take)
     clock.start()
     asyncio.run(consumer.start())
 

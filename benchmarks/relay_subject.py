@@ -20,6 +20,8 @@ from typing import Any, Protocol, cast  # noqa: E402
 import gevent  # noqa: E402
 from gevent import socket  # noqa: E402
 
+from fscontrol.cli.serve import collect_garbage_less_often  # noqa: E402
+
 FRAME_SECONDS = 0.02
 LOCAL = "127.0.0.1"
 
@@ -61,6 +63,42 @@ class Bare:
             for sock, address, data in self._calls:
                 if address is not None:
                     sock.sendto(data, address)
+
+
+class Sockets(Bare):
+    """The relay's sockets and nothing else: each datagram becomes a WebSocket frame made beforehand, and what the
+    assistant says is read and forgotten. What it takes is the price of two more messages a frame.
+    """
+
+    def __init__(self, tell: Any, assistant_port: int) -> None:
+        super().__init__(tell)
+        self._url = f"ws://{LOCAL}:{assistant_port}/streams"
+        self._assistants: list[Any] = []
+
+    def begin(self) -> None:
+        from fscontrol.media import loop
+        from fscontrol.media.socket import shake_hands
+        from fscontrol.media.twilio import Stream
+        from fscontrol.media.websocket_frames import TEXT, Outgoing
+
+        message = Outgoing().frame(TEXT, Stream("MZ" + "0" * 32, "", {}).media(b"\xff" * 160).encode())
+        assistant, _behind = shake_hands(self._url, {})
+        udp = loop.datagram_socket(LOCAL)
+        call = [udp, None, b""]
+
+        def datagram() -> None:
+            call[2], call[1] = udp.recvfrom(4096)
+            assistant.send(message)
+
+        def said() -> None:
+            assistant.recv(16_384)
+
+        for sock, take in ((udp, datagram), (assistant, said)):
+            watcher = gevent.get_hub().loop.io(sock.fileno(), loop.READ)
+            watcher.start(take)
+            self._assistants.append((watcher, sock))
+        self._calls.append(call)
+        self._tell(udp.getsockname()[1])
 
 
 class RealRelay:
@@ -123,7 +161,14 @@ def main() -> None:
     def tell(port: int) -> None:
         control.sendto(json.dumps({"port": port}).encode(), (LOCAL, load_port))
 
-    subject: Subject = Bare(tell) if kind == "bare" else RealRelay(tell, assistant_port)
+    subject: Subject
+    if kind == "bare":
+        subject = Bare(tell)
+    elif kind == "sockets":
+        subject = Sockets(tell, assistant_port)
+    else:
+        subject = RealRelay(tell, assistant_port)
+    collect_garbage_less_often()  # as `serve` does
     sys.stdout.write(json.dumps(control.getsockname()[1]) + "\n")
     sys.stdout.flush()
     carried = 0

@@ -9,6 +9,7 @@ Most handlers read three headers of a hundred; parsing all of them is what makes
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +34,11 @@ class Event:
     @classmethod
     def of_frame(cls, frame: Frame) -> Event:
         """The event a frame carries: the body of `text/event-*`, otherwise the frame's own headers and body."""
-        content_type = frame.header(b"content-type") or b""
+        return cls.of_typed_frame(frame, frame.header(b"content-type"))
+
+    @classmethod
+    def of_typed_frame(cls, frame: Frame, content_type: bytes | None) -> Event:
+        """`of_frame` for who has looked up its type already."""
         if content_type == b"text/event-json":
             return cls(json_text=frame.body)
         if content_type == b"text/event-plain":
@@ -48,9 +53,10 @@ class Event:
 
     def find(self, name: str) -> str | None:
         """The value of a header, decoded, or None when it is not there."""
-        if self._json is None:
+        text = self._json
+        if text is None:
             return self._find_plain(name)
-        return self._find_json(name)
+        return self._find_json(text, name) if self._full is None else self._find_parsed(name)
 
     def variable(self, name: str) -> str | None:
         """A channel variable of the event's call, or None."""
@@ -105,20 +111,25 @@ class Event:
         end = self._plain.find(b"\n", start)
         return _decode(self._plain[start:] if end < 0 else self._plain[start:end])
 
-    def _find_json(self, name: str) -> str | None:
+    def _find_json(self, text: bytes, name: str) -> str | None:
         # A quote inside a JSON string is always written \", so `"Name":` after `{` or `,` can only be a member's name.
-        text = self._json or b""
-        if self._full is None:
-            needle = b'"' + name.encode() + b'":'
-            at = text.find(needle)
-            if at < 0:
-                return None
-            start = at + len(needle) + 1
-            if text[at - 1] in _BEFORE_A_NAME and text[start - 1 : start] == b'"':
-                end = text.find(b'"', start)
-                raw = text[start:end]
-                if end >= 0 and b"\\" not in raw:
-                    return raw.decode("utf-8", "replace")
+        needle = _member(name)
+        at = text.find(needle)
+        if at < 0:
+            return None
+        start = at + len(needle) + 1
+        end = text.find(b'"', start)
+        raw = text[start:end]
+        if (
+            text[start - 1 : start] == b'"'
+            and end >= 0
+            and raw.find(b"\\") < 0
+            and text[at - 1] in _BEFORE_A_NAME
+        ):
+            return raw.decode("utf-8", "replace")
+        return self._find_parsed(name)
+
+    def _find_parsed(self, name: str) -> str | None:
         value = self._parsed().get(name)
         return None if value is None else _as_text(value)
 
@@ -132,6 +143,12 @@ class Event:
                 full = {}
             self._full = full if isinstance(full, dict) else {}
         return self._full
+
+
+@functools.lru_cache(maxsize=1024)
+def _member(name: str) -> bytes:
+    """How a member of that name begins: the few names handlers ask for are asked of every event."""
+    return f'"{name}":'.encode()
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fscontrol.errors import EslProtocolError
 
@@ -23,8 +23,7 @@ MAX_BLOCK = 1 << 20
 MAX_BODY = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame: the header block (without its empty line) and the body, both as they came."""
 
     block: bytes
@@ -93,43 +92,39 @@ class FrameReader:
             return None
         block = self._block
         assert block is not None  # noqa: S101  (for the type checker: _read_block set it)
-        if self.pending < self._body_length:
+        start = self._start
+        end = start + self._body_length
+        if len(self._buffer) < end:
             return None
-        with memoryview(self._buffer) as view:  # a slice of the buffer itself would be copied twice
-            body = bytes(view[self._start : self._start + self._body_length])
-        self._start += self._body_length
-        self._scanned = self._start
+        self._start = self._scanned = end
         self._block = None
-        return Frame(block, body)
+        return Frame(block, bytes(self._buffer[start:end]))
 
     def _read_block(self) -> bool:
-        buffer = self._buffer
-        while self._start < len(buffer) and buffer[self._start] in b"\r\n":
-            self._start += 1
+        buffer, start = self._buffer, self._start
+        while start < len(buffer) and buffer[start] in b"\r\n":
+            start += 1
+        self._start = start
         # Two bytes back, so that an empty line cut between two reads is found.
-        scan_from = max(self._start, self._scanned - 2)
-        end = self._find_empty_line(scan_from)
-        if end is None:
+        at, length = self._find_empty_line(max(start, self._scanned - 2))
+        if at < 0:
             self._scanned = len(buffer)
             if self.pending > self._max_block + 2:  # the first bytes of its empty line may be here already
                 raise EslProtocolError(f"a header block longer than {self._max_block} bytes")
             return False
-        at, length = end
-        if at - self._start > self._max_block:
+        if at - start > self._max_block:
             raise EslProtocolError(f"a header block longer than {self._max_block} bytes")
-        block = bytes(buffer[self._start : at])
-        self._start = at + length
-        self._scanned = self._start
+        block = bytes(buffer[start:at])
+        self._start = self._scanned = at + length
         self._body_length = self._content_length(block)
         self._block = block
         return True
 
-    def _find_empty_line(self, start: int) -> tuple[int, int] | None:
+    def _find_empty_line(self, start: int) -> tuple[int, int]:
+        """Where it begins, its end of the line before included, and its length; -1 when it is not here yet."""
         plain = self._buffer.find(b"\n\n", start)
         with_cr = self._buffer.find(b"\n\r\n", start, plain + 2 if plain >= 0 else len(self._buffer))
-        if with_cr >= 0 and (plain < 0 or with_cr < plain):
-            return with_cr, 3
-        return (plain, 2) if plain >= 0 else None
+        return (with_cr, 3) if with_cr >= 0 else (plain, 2)
 
     def _content_length(self, block: bytes) -> int:
         raw = find_header(block, b"content-length")

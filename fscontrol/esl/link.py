@@ -10,6 +10,7 @@ What greenswitch 0.0.19 does there, and why it is replaced, is measured in FREES
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections import deque
@@ -30,12 +31,13 @@ from fscontrol.esl.commands import Command
 from fscontrol.esl.event import Event
 from fscontrol.esl.frames import Frame, FrameReader
 from fscontrol.model.call import CALL_SID_VARIABLE
-from fscontrol.telemetry.correlation import about_call
+from fscontrol.telemetry.correlation import begin_call
 
 log = logging.getLogger(__name__)
 
 MAX_QUEUED_EVENTS = 20_000
 _RECEIVE_SIZE = 65_536
+_CALL_SID = "variable_" + CALL_SID_VARIABLE
 
 EventHandler = Callable[[Event], None]
 
@@ -158,6 +160,9 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
                 self._reader.receive_data(data)
                 while (frame := self._reader.next_frame()) is not None:
                     self._handle_frame(frame)
+                if self.events_waiting:
+                    # A socket with more to read never blocks, so the handlers would not run while a burst lasts.
+                    gevent.sleep(0)
         except (OSError, EslError) as error:
             reason = str(error) or type(error).__name__
         except Exception as error:
@@ -167,13 +172,14 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
             self.close(reason)
 
     def _handle_frame(self, frame: Frame) -> None:
-        match frame.header(b"content-type"):
+        content_type = frame.header(b"content-type")
+        match content_type:
             case b"command/reply" | b"api/response":
                 if not self._waiters:
                     raise EslProtocolError("a reply without a command")
                 self._waiters.popleft().set(Event.of_frame(frame))
             case b"text/event-json" | b"text/event-plain":
-                self._queue_event(Event.of_frame(frame))
+                self._queue_event(Event.of_typed_frame(frame, content_type))
             case b"auth/request":
                 self._auth_request_event.set()
             case b"text/rude-rejection":
@@ -197,8 +203,8 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
                 continue
             came_at, event = queued
             self.observe_lag(time.monotonic() - came_at)
-            with about_call(event.variable(CALL_SID_VARIABLE) or ""):
-                self._hand_over(event)
+            begin_call(functools.partial(event.get, _CALL_SID))
+            self._hand_over(event)
 
     def _hand_over(self, event: Event) -> None:
         for handler in tuple(self.event_handlers.get(event.name, ())):

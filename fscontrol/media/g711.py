@@ -14,7 +14,7 @@ _SAMPLE_BYTES = 2
 
 def to_ulaw(linear: bytes) -> bytes:
     """16-bit host-order samples as µ-law; an odd byte at the end is dropped."""
-    return audioop.lin2ulaw(linear[: len(linear) // _SAMPLE_BYTES * _SAMPLE_BYTES], _SAMPLE_BYTES)
+    return audioop.lin2ulaw(linear[:-1] if len(linear) % _SAMPLE_BYTES else linear, _SAMPLE_BYTES)
 
 
 def to_linear(ulaw: bytes) -> bytes:

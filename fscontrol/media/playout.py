@@ -35,12 +35,15 @@ class Playout:
         """Queue audio. Beyond the bound the oldest is dropped, and its marks are due at once."""
         self._audio += audio
         self._written += len(audio)
-        surplus = len(self._audio) - self._most_bytes
+        queued = len(self._audio)
+        if queued <= self.high_water_bytes:
+            return  # nor is it beyond the bound, which the high water never is
+        surplus = queued - self._most_bytes
         if surplus > 0:
             del self._audio[:surplus]
             self._played += surplus
             self.dropped_bytes += surplus
-        self.high_water_bytes = max(self.high_water_bytes, len(self._audio))
+        self.high_water_bytes = len(self._audio)
 
     def mark(self, name: str) -> None:
         """Remember a mark behind what is queued now."""

@@ -80,13 +80,15 @@ class AssistantSocket:
         try:
             for opcode, payload in self._incoming.feed(data):
                 if opcode == frames.TEXT:
-                    messages.append(_text(payload))
+                    messages.append(payload.decode())
                 elif opcode == frames.BINARY:
                     messages.append(payload)
                 else:
                     self._obey(opcode, payload)
         except frames.FrameError as error:
             self._end(error.code, f"the assistant's stream broke: {error}")
+        except UnicodeDecodeError:  # ends the connection (RFC 6455 §8.1)
+            self._end(frames.NOT_UTF8, "the assistant's stream broke: a text message is not UTF-8")
         return messages
 
     def close(self) -> None:
@@ -145,11 +147,12 @@ class AssistantSocket:
 
     def _send_some(self, data: bytes | bytearray) -> int:
         try:
-            return int(self._socket.send(data))
+            sent: int = self._socket.send(data)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except OSError as error:
             raise _broken(error) from None
+        return sent
 
     def _say_goodbye(self, code: int) -> None:
         """A Close frame, once and if it goes at once; none into the middle of another frame."""
@@ -164,12 +167,12 @@ def _open(url: str, headers: Mapping[str, str], deadline: float) -> tuple[Any, b
     late = StreamUnavailable("the assistant's stream cannot be opened: no answer in time")
     try:
         with within(deadline, late):
-            return _shake_hands(url, headers)
+            return shake_hands(url, headers)
     except (OpeningRefused, OSError, ValueError) as error:
         raise StreamUnavailable(f"the assistant's stream cannot be opened: {_why(error)}") from None
 
 
-def _shake_hands(url: str, headers: Mapping[str, str]) -> tuple[Any, bytes]:
+def shake_hands(url: str, headers: Mapping[str, str]) -> tuple[Any, bytes]:
     opening = Opening(url, headers, os.urandom(16))
     parts = urlsplit(url)
     host, is_secure = parts.hostname or "", parts.scheme == "wss"
@@ -198,14 +201,6 @@ def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _text(payload: bytes) -> str:
-    """A text that is no UTF-8 ends the connection (RFC 6455 §8.1)."""
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        raise frames.FrameError(frames.NOT_UTF8, "a text message is not UTF-8") from None
 
 
 def _nothing() -> None:

@@ -138,8 +138,10 @@ class CallStream:
         if self._udp is None or self._call_address is None or self._why is not None:
             return
         frame, due = self._playout.next_frame()
-        with contextlib.suppress(OSError):  # a frame that does not go now is worth nothing later
+        try:  # noqa: SIM105  (what it names costs more than the frame's way to here)
             self._udp.sendto(_SILENT_FRAME if frame is None else g711.to_linear(frame), self._call_address)
+        except OSError:
+            pass  # a frame that does not go now is worth nothing later
         self._datagrams_out += 1
         self._late += late
         for name in due:
@@ -178,11 +180,11 @@ class CallStream:
             data, address = self._udp.recvfrom(_LARGEST_DATAGRAM)
         except OSError:
             return
-        if address[:2] != self._call_address:
+        if address != self._call_address:
             if self._call_address is not None or address[0] != self._node_ip:
                 self._strangers += 1
                 return
-            self._call_address = address[:2]
+            self._call_address = address
         self._datagrams_in += 1
         self._last_datagram = self._clock()
         self._say(self._messages.media(g711.to_ulaw(data)))
@@ -200,11 +202,10 @@ class CallStream:
         """Send what waits, until the assistant takes a message only in part: that one is kept until the rest went."""
         self._half_sent = ""
         try:
-            while self._assistant is not None and self._waiting and not self._half_sent:
-                message = self._waiting[0]
-                went = self._assistant.send(message)
-                self._waiting.popleft()
-                self._half_sent = "" if went else message
+            while self._waiting and self._assistant is not None and not self._half_sent:
+                took_all = self._assistant.send(self._waiting[0])
+                message = self._waiting.popleft()
+                self._half_sent = "" if took_all else message
         except StreamUnavailable as error:
             self._broke(error)
 
@@ -228,7 +229,7 @@ class CallStream:
     def _take(self, message: str | bytes) -> None:
         match twilio.parse(message):
             case Media(audio):
-                if audio:
+                if audio and not self._heard_assistant.is_set():
                     self._heard_assistant.set()
                 self._playout.write(audio)
             case Mark(name):

@@ -12,16 +12,17 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from fscontrol.errors import StreamProtocolError
 
 LONGEST_MESSAGE = 1 << 20
 LONGEST_MARK = 256
 FRAME_MS = 20
+_DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(NamedTuple):
     """Audio to be played, µ-law at 8 kHz, of any length."""
 
     audio: bytes
@@ -54,12 +55,13 @@ def parse(message: str | bytes) -> Received:
     if len(message) > LONGEST_MESSAGE:
         raise StreamProtocolError(f"a message of {len(message)} bytes; at most {LONGEST_MESSAGE} are taken")
     try:
-        document = json.loads(message)
+        document = _read(message)
     except (ValueError, RecursionError):
         raise StreamProtocolError("a message that is no JSON") from None
-    if not isinstance(document, dict) or not isinstance(document.get("event"), str):
+    event = document.get("event") if isinstance(document, dict) else None
+    if not isinstance(event, str):
         raise StreamProtocolError("a message without an event")
-    match document["event"]:
+    match event:
         case "media":
             return Media(_audio(_part(document, "media").get("payload")))
         case "mark":
@@ -71,6 +73,15 @@ def parse(message: str | bytes) -> Received:
             return Clear()
         case other:
             return Unknown(other[:64])
+
+
+def _read(message: str | bytes) -> Any:
+    """`json.loads`, without its search for spaces around and encodings where there are none: half of a message's."""
+    if isinstance(message, str) and message.startswith("{"):
+        document, end = _DECODER.raw_decode(message)
+        if end == len(message):
+            return document
+    return json.loads(message)
 
 
 def _part(document: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -117,11 +128,12 @@ class Stream:
 
     def media(self, audio: bytes) -> str:
         """One frame of what the caller says, µ-law. Written by hand: it goes out fifty times a second and call."""
-        self._chunk += 1
+        self._sequence += 1
+        self._chunk = chunk = self._chunk + 1
         payload = binascii.b2a_base64(audio, newline=False).decode()
         return (
-            f'{{"event":"media","sequenceNumber":"{self._next()}","streamSid":"{self._stream_sid}",'
-            f'"media":{{"track":"inbound","chunk":"{self._chunk}","timestamp":"{self._chunk * FRAME_MS}",'
+            f'{{"event":"media","sequenceNumber":"{self._sequence}","streamSid":"{self._stream_sid}",'
+            f'"media":{{"track":"inbound","chunk":"{chunk}","timestamp":"{chunk * FRAME_MS}",'
             f'"payload":"{payload}"}}}}'
         )
 

@@ -29,6 +29,7 @@ _FINAL = 0x80
 _MASKED = 0x80
 _RESERVED = 0x70
 _OPCODE = 0x0F
+_WHOLE_TEXT = _FINAL | TEXT
 _LONGEST_CONTROL = 125
 _KEYS_DRAWN = 256
 
@@ -92,6 +93,8 @@ class Incoming:
 
     def feed(self, data: bytes) -> list[Received]:
         """What is complete with these bytes. Raises `FrameError`, after which nothing more may be fed."""
+        if not self._kept and (payload := self._sole_text(data)) is not None:
+            return [(TEXT, payload)]
         if self._kept:
             self._kept += data
             if len(self._kept) < self._needed:
@@ -110,6 +113,13 @@ class Incoming:
         if at < len(data):
             self._kept += data[at:]
         return received
+
+    def _sole_text(self, data: bytes) -> bytes | None:
+        """The payload, if one whole text of a usual length is all there is: a message that came is nearly always so."""
+        if self._fragmented or len(data) < 4 or data[0] != _WHOLE_TEXT or data[1] != 126:
+            return None
+        length = data[2] << 8 | data[3]
+        return data[4:] if length == len(data) - 4 and length <= self._longest else None
 
     def _place(self, data: bytes, at: int) -> tuple[int, int] | None:
         """Where the payload of the frame at `at` begins and ends; None while its header is incomplete."""

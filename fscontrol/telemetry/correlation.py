@@ -6,24 +6,24 @@ another is taken along with `carried`. Refuses: names that came from outside and
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_call_sid: ContextVar[str] = ContextVar("call_sid", default="")
+_call_sid: ContextVar[str | Callable[[], str]] = ContextVar("call_sid", default="")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
 def call_sid() -> str:
     """The call at hand; empty outside of one."""
-    return _call_sid.get()
+    sid = _call_sid.get()
+    return sid if isinstance(sid, str) else sid()
 
 
 def request_id() -> str:
@@ -33,23 +33,16 @@ def request_id() -> str:
 
 def fields() -> dict[str, str]:
     """What a log line says of it."""
-    found = {"call_sid": _call_sid.get(), "request_id": _request_id.get()}
+    found = {"call_sid": call_sid(), "request_id": _request_id.get()}
     return {name: value for name, value in found.items() if value}
 
 
-def begin_call(sid: str) -> None:
-    """From here on this greenlet is about a call, to its end."""
+def begin_call(sid: str | Callable[[], str]) -> None:
+    """From here on this greenlet is about a call, to its end or until the next; with an empty name, about none.
+
+    A name that has to be looked for is looked for when somebody asks: most events are handled without a line logged.
+    """
     _call_sid.set(sid)
-
-
-@contextlib.contextmanager
-def about_call(sid: str) -> Iterator[None]:
-    """What is done within is about a call; with an empty name, about none."""
-    before = _call_sid.set(sid)
-    try:
-        yield
-    finally:
-        _call_sid.reset(before)
 
 
 def begin_request(named: str, call: str = "") -> str:
@@ -68,7 +61,7 @@ def end_request() -> None:
 
 def carried(run: Callable[_P, _R]) -> Callable[_P, _R]:
     """`run`, to be called in another greenlet, about the same as what is done here."""
-    sid, request = _call_sid.get(), _request_id.get()
+    sid, request = call_sid(), _request_id.get()
 
     def about_the_same(*arguments: _P.args, **named: _P.kwargs) -> _R:
         _call_sid.set(sid)

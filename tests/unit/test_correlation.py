@@ -5,11 +5,23 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from fscontrol.telemetry import correlation, logs
 from fscontrol.telemetry.greenlets import spawn
+
+
+@contextmanager
+def about(sid: str) -> Iterator[None]:
+    before = correlation.call_sid()
+    correlation.begin_call(sid)
+    try:
+        yield
+    finally:
+        correlation.begin_call(before)
 
 
 def line(message: str = "x", **extra: object) -> dict[str, object]:
@@ -21,10 +33,10 @@ def line(message: str = "x", **extra: object) -> dict[str, object]:
 
 def test_a_line_says_its_call_unless_it_names_another() -> None:
     assert "call_sid" not in line()
-    with correlation.about_call("sip-1"):
+    with about("sip-1"):
         assert line()["call_sid"] == "sip-1"
         assert line(call_sid="sip-2")["call_sid"] == "sip-2"
-        with correlation.about_call(""):
+        with about(""):
             assert "call_sid" not in line()
     assert "call_sid" not in line()
 
@@ -35,12 +47,28 @@ def test_a_greenlet_spawned_for_a_call_is_about_it_and_others_are_not() -> None:
     def note(name: str) -> None:
         found[name] = correlation.call_sid()
 
-    with correlation.about_call("sip-1"):
+    with about("sip-1"):
         inside = spawn("inside", note, "inside")
     outside = spawn("outside", note, "outside")
     inside.join()
     outside.join()
     assert found == {"inside": "sip-1", "outside": ""}
+
+
+def test_a_name_that_has_to_be_looked_for_is_looked_for_by_who_asks() -> None:
+    asked: list[str] = []
+    found: list[str] = []
+
+    def look() -> str:
+        asked.append("once")
+        return "sip-1"
+
+    with about(""):
+        correlation.begin_call(look)
+        assert asked == []
+        assert line()["call_sid"] == "sip-1"
+        spawn("inside", lambda: found.append(correlation.call_sid())).join()
+    assert found == ["sip-1"]
 
 
 @pytest.mark.parametrize("name", ["abc", "0190-a_b.c:d", "a" * 100])
@@ -69,6 +97,6 @@ def test_a_terminal_sees_it_too() -> None:
     handler.setFormatter(logs.TextFormatter())
     logger = logging.getLogger("fscontrol.test-correlation")
     logger.addHandler(handler)
-    with correlation.about_call("sip-1"):
+    with about("sip-1"):
         logger.warning("said")
     assert "call_sid=sip-1" in stream.getvalue()

@@ -121,6 +121,7 @@ def test_events_without_a_capture_between_two_readers_do_not_mix() -> None:
         (b"A: 1\r\nB: 2\r\n\r\n", [Frame(b"A: 1\r\nB: 2\r")]),
         (b"A: 1\n\r\nB: 2\n\n", [Frame(b"A: 1"), Frame(b"B: 2")]),
         (b"A: 1\n\n\r\nB: 2\n\n", [Frame(b"A: 1"), Frame(b"B: 2")]),
+        (b"A: 1\n\r\n\nB: 2\n\n", [Frame(b"A: 1"), Frame(b"B: 2")]),
         (b"A: 1\r\rB: 2\n\n", [Frame(b"A: 1\r\rB: 2")]),
         (b"Content-Length: 0\n\nA: 1\n\n", [Frame(b"Content-Length: 0"), Frame(b"A: 1")]),
         (b"Content-Length: 3\n\n\n\n\nA: 1\n\n", [Frame(b"Content-Length: 3", b"\n\n\n"), Frame(b"A: 1")]),

@@ -130,6 +130,7 @@ def frame(first: int, length: int, payload: bytes = b"") -> bytes:
         (frame(0x80, 0), PROTOCOL_ERROR),  # continues nothing
         (frame(0x01, 1, b"a") + frame(0x81, 1, b"b"), PROTOCOL_ERROR),  # a message within another
         (frame(0x81, LONGEST + 1), TOO_BIG),  # by its header alone
+        (frame(0x81, LONGEST + 1, b"a" * (LONGEST + 1)), TOO_BIG),
         (frame(0x82, 1 << 62), TOO_BIG),
         (
             frame(0x01, LONGEST, b"a" * LONGEST) + frame(0x80, 1),
@@ -141,6 +142,14 @@ def test_what_a_server_may_not_send_is_refused(data: bytes, code: int) -> None:
     with pytest.raises(FrameError) as refused:
         Incoming(LONGEST).feed(data)
     assert refused.value.code == code
+
+
+def test_a_message_within_another_is_refused_when_it_comes_by_itself() -> None:
+    incoming = Incoming(LONGEST)
+    assert incoming.feed(frame(0x01, 200, b"a" * 200)) == []
+    with pytest.raises(FrameError) as refused:
+        incoming.feed(frame(0x81, 200, b"b" * 200))
+    assert refused.value.code == PROTOCOL_ERROR
 
 
 def test_a_message_of_the_bound_is_taken() -> None:
