@@ -114,6 +114,7 @@ def _is_nobody(network: Network) -> bool:
     return network.num_addresses == 1 and network.network_address.is_unspecified
 
 
+_MOST_KEPT = 256
 _Level = tuple[int, int]
 _Trunk = tuple[str, str]
 """Organisation and trunk id: what a trunk is known by here, and cheaper to hash than all that is known of it."""
@@ -138,6 +139,7 @@ class SourceTable:
     def __init__(self, owned: Iterable[tuple[TrunkSource, Iterable[Network]]] = ()) -> None:
         self._levels: dict[_Level, dict[int, dict[_Trunk, _Owned]]] = {}
         self._owned: dict[str, dict[str, _Owned]] = {}
+        self._found: dict[str, tuple[TrunkSource, ...]] = {}
         by_organization: dict[str, list[tuple[TrunkSource, Iterable[Network]]]] = {}
         for source, networks in owned:
             by_organization.setdefault(source.organization, []).append((source, networks))
@@ -169,11 +171,21 @@ class SourceTable:
         of_one[trunk_id] = new
         return self._swap([old], [new])
 
-    def owners(self, ip: str) -> list[TrunkSource]:
-        """The trunks a call from this address can belong to, narrowest network first; empty for no address."""
+    def owners(self, ip: str) -> tuple[TrunkSource, ...]:
+        """The trunks a call from this address can belong to, narrowest network first; empty for no address.
+
+        What was found is kept until the table changes: carriers call from few addresses.
+        """
+        if (kept := self._found.get(ip)) is None:
+            if len(self._found) >= _MOST_KEPT:  # strangers call from as many as they like
+                self._found.clear()
+            kept = self._found[ip] = tuple(self._look_up(ip))
+        return kept
+
+    def _look_up(self, ip: str) -> Iterable[TrunkSource]:
         address = plain_address(ip)
         if address is None:
-            return []
+            return ()
         bits = address.max_prefixlen
         found: dict[_Trunk, TrunkSource] = {}
         for version, prefix in sorted(self._levels, reverse=True):
@@ -183,7 +195,7 @@ class SourceTable:
                 # As the organisation lists them, whichever of them came to this network first.
                 for trunk, one in sorted(owned.items(), key=lambda item: item[1].place):
                     found.setdefault(trunk, one.source)
-        return list(found.values())
+        return found.values()
 
     def networks(self) -> Iterator[Network]:
         """Every network that owns a trunk, once."""
@@ -193,6 +205,7 @@ class SourceTable:
                 yield make((address, prefix))
 
     def _swap(self, old: Sequence[_Owned], new: Sequence[_Owned]) -> bool:
+        self._found.clear()
         touched = {network for owned in (*old, *new) for network in owned.networks}
         were_there = {network for network in touched if self._has(network)}
         for owned in old:
