@@ -148,15 +148,23 @@ class SourceTable:
 
     def replace(self, organization: str, owned: Iterable[tuple[TrunkSource, Iterable[Network]]]) -> bool:
         """Put an organisation's trunks in place of what it had; whether the networks in the table are others now."""
-        new = {
-            source.trunk_id: _Owned(place, source, _plain(networks))
-            for place, (source, networks) in enumerate(owned)
-        }
-        old = self._owned.get(organization, {})
-        changed = [trunk for trunk in old | new if old.get(trunk) != new.get(trunk)]
-        self._owned[organization] = new
-        if not new:
+        placed = [(place, source, networks) for place, (source, networks) in enumerate(owned)]
+        return self.change(organization, list(self._owned.get(organization, ())), placed)
+
+    def change(
+        self,
+        organization: str,
+        gone: Iterable[str],
+        owned: Iterable[tuple[int, TrunkSource, Iterable[Network]]],
+    ) -> bool:
+        """Put trunks at their places among an organisation's, and away with others by their ids, first."""
+        of_one = self._owned.setdefault(organization, {})
+        old = {trunk: of_one.pop(trunk) for trunk in gone}
+        new = {s.trunk_id: _Owned(place, s, _plain(networks)) for place, s, networks in owned}
+        of_one |= new
+        if not of_one:
             del self._owned[organization]
+        changed = [trunk for trunk in old | new if old.get(trunk) != new.get(trunk)]
         return self._swap([old[t] for t in changed if t in old], [new[t] for t in changed if t in new])
 
     def move(self, organization: str, trunk_id: str, networks: Iterable[Network]) -> bool:
