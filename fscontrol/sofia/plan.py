@@ -122,8 +122,8 @@ def make_plan(organization: str, desired: Sequence[Gateway], world: World) -> Pl
     parts = _Parts(world, frozenset(gateway.name for gateway in world.applied))
     for trunk_id, gateways in trunks.items():
         _plan_trunk(parts, gateways, others.get(trunk_id, []), former.get(trunk_id, []))
-        leaving = world.leaving.get(trunk_id, ())
-        parts.again += to_register_again((gateway.name for gateway in gateways), leaving, world)
+        if leaving := world.leaving.get(trunk_id):
+            parts.again += to_register_again((gateway.name for gateway in gateways), leaving, world)
     for trunk_id in world.away:
         if there := others.get(trunk_id, []):
             _plan_move(parts, trunk_id, there, former.get(trunk_id, []))
@@ -154,7 +154,8 @@ def _plan_trunk(parts: _Parts, gateways: list[Gateway], old: list[str], former: 
     world = parts.world
     new = [gateway for gateway in gateways if gateway.name not in parts.settled]
     if not old and not former:  # nothing to take over from: most trunks, most of the time
-        said = carriers_words([gateway for gateway in new if gateway.register], world)
+        registering = [gateway for gateway in new if gateway.register]
+        said = carriers_words(registering, world) if registering else {}
         for gateway in gateways:
             action = Action.UNCHANGED if gateway.name in world.loaded else Action.CREATED
             heard = said.get(gateway.name, "")
