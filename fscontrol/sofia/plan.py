@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.gateway import Action, Gateway
@@ -23,8 +24,7 @@ HANDFUL = 10
 """So few gateways may be removed whatever share of all they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One gateway of the plan. For `removed` there is no desired `gateway`; `replaces` are its trunk's old ones there.
 
     `said` is what the carrier answered to it, such as `403 Forbidden`; of `moved`, what it answered there.
