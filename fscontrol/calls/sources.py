@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from weakref import ref
 
 import gevent
 from gevent.event import Event as Flag
@@ -60,6 +61,7 @@ class TrunkSources:
         self._names = NameCache()
         self._registrars = Registrars()
         self._said: dict[str, tuple[object, ...]] = {}
+        self._seen: dict[str, ref[Organization]] = {}
         self._unreadable: set[str] = set()
         self._stood_in_for: set[str] = set()
         self._ticket = 0
@@ -145,7 +147,13 @@ class TrunkSources:
         if self._applied.get(key, 0) > ticket:
             return
         self._applied[key] = ticket
-        entries = self._entries_of(organization) if organization else ()
+        earlier = self._in_force(organization) if organization else []
+        seen = self._seen.pop(key, None)
+        if organization is not None and not earlier:
+            self._seen[key] = ref(organization)
+            if seen is not None and seen() is organization:
+                return  # pushed again: the very one of the last time
+        entries = self._entries_of(organization, earlier) if organization else ()
         if entries != self._entries.of(key):
             self._put(key, entries)
 
@@ -159,10 +167,9 @@ class TrunkSources:
         if self._registrars.take_event(node, event, self._clock()):
             self._move(filter(None, (self._entries.of_gateway(event.get("Gateway")),)))
 
-    def _entries_of(self, organization: Organization) -> tuple[Entry, ...]:
+    def _entries_of(self, organization: Organization, earlier: Sequence[Organization]) -> tuple[Entry, ...]:
         wanted = gateways_of(organization, self._key)
         names = {gateway.name for gateway in wanted}
-        earlier = self._in_force(organization)
         others = [g for one in earlier for g in gateways_of(one, self._key) if g.name not in names]
         behind = {gateway.trunk_id for gateway in others}
         (self._stood_in_for.add if behind else self._stood_in_for.discard)(organization.key)
