@@ -1,4 +1,4 @@
-"""The rules of an organisation: a trunk is looked at until it was found sound, and what is wrong is told by its place."""
+"""The rules of an organisation: a trunk is looked at until it was found sound, and what is wrong told by its place."""
 
 from __future__ import annotations
 
@@ -54,8 +54,11 @@ def test_what_an_organisation_says_itself_is_looked_at_each_time() -> None:
 
 
 def test_a_trunk_made_where_a_sound_one_was_is_another() -> None:
-    rules = Rules("bad")
-    soundness = Soundness(rules)
-    for _ in range(50):  # a freed object's identity is soon another's
-        assert soundness.problems(Organization(id=7, trunks=(trunk("sound"),))) == []
-        assert soundness.problems(Organization(id=7, trunks=(trunk("bad"),))) != []
+    soundness, sound = Soundness(Rules("bad")), [trunk("sound") for _ in range(1000)]
+    assert soundness.problems(Organization(id=7, trunks=tuple(sound))) == []
+    places = set(map(id, sound))
+    del sound
+    others = [trunk("bad") for _ in range(2000)]  # each where another was, sooner or later
+    found = [other for other in others if id(other) in places]
+    assert found
+    assert all(soundness.problems(Organization(id=7, trunks=(other,))) for other in found)
