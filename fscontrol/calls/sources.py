@@ -173,13 +173,12 @@ class TrunkSources:
         others = [g for one in earlier for g in gateways_of(one, self._key) if g.name not in names]
         behind = {gateway.trunk_id for gateway in others}
         (self._stood_in_for.add if behind else self._stood_in_for.discard)(organization.key)
-        standing_in: dict[str, list[Trunk]] = {}
+        standing_in: dict[str, tuple[Trunk, ...]] = {}
         for trunk in (trunk for one in earlier for trunk in one.trunks if trunk.id in behind):
-            standing_in.setdefault(trunk.id, []).append(trunk)
-        gateways: dict[str, list[str]] = {}
-        for gateway in (*wanted, *others):
-            if gateway.register:
-                gateways.setdefault(gateway.trunk_id, []).append(gateway.name)
+            standing_in[trunk.id] = (*standing_in.get(trunk.id, ()), trunk)
+        gateways: dict[str, tuple[str, ...]] = {}
+        for gateway in {g.name: g for g in (*wanted, *others) if g.register}.values():
+            gateways[gateway.trunk_id] = (*gateways.get(gateway.trunk_id, ()), gateway.name)
         key, said = organization.key, said_of_all(organization)
         known = {entry.trunk.id: entry for entry in self._entries.of(key)}
         if self._said.get(key) != said:
@@ -189,8 +188,8 @@ class TrunkSources:
             entry_of(
                 organization,
                 trunk,
-                tuple(standing_in.get(trunk.id, ())),
-                tuple(dict.fromkeys(gateways.get(trunk.id, ()))),
+                standing_in.get(trunk.id, ()),
+                gateways.get(trunk.id, ()),
                 known.get(trunk.id),
             )
             for trunk in organization.enabled_trunks

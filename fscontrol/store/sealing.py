@@ -15,15 +15,16 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
-from fscontrol.model.organization import Organization
+from fscontrol.model.organization import Organization, TrunkTimes
 from fscontrol.model.trunk import Trunk
 from fscontrol.store.secrets import Vault
 
 MOST_KEPT_OPEN = 20_000
 """Trunks and numbers of the organisations that are kept open, together; the last few are kept however large."""
 _LAST_FEW = 4
+_TIMES = TypeAdapter(dict[str, TrunkTimes])
 MOST_TEXTS = 10_000
 _texts: dict[int, tuple[ref[Trunk], str]] = {}
 """Of the trunks sealed last, by their identity. On any thread: each step on it is one of the interpreter's."""
@@ -62,7 +63,7 @@ _opened: WeakKeyDictionary[Vault, _Opened] = WeakKeyDictionary()
 def seal_organization(organization: Organization, vault: Vault) -> str:
     """The organisation as one encrypted document: no credential lies readable in the store."""
     shape: dict[str, Any] = {"mode": "json", "by_alias": True, "exclude_defaults": True}
-    document = organization.model_dump(**shape, exclude={"trunks"})
+    document = organization.model_dump(**shape, exclude={"trunks", "trunk_times"})
     if "stream_token" in document.get("media", ()):
         document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
     if organization.webhook is not None:
@@ -70,7 +71,8 @@ def seal_organization(organization: Organization, vault: Vault) -> str:
     if organization.draft is not None:
         _show_secrets(organization.draft.trunks, document["draft"])
     trunks = ",".join(map(_text_of, organization.trunks))
-    return vault.seal(f'{_json(document)[:-1]},"trunks":[{trunks}]}}')
+    times = _TIMES.dump_json(organization.trunk_times).decode()
+    return vault.seal(f'{_json(document)[:-1]},"trunk_times":{times},"trunks":[{trunks}]}}')
 
 
 def _text_of(trunk: Trunk) -> str:

@@ -35,7 +35,7 @@ def test_what_is_wrong_is_told_each_time(raw: bytes, error: type[Exception]) -> 
 
 
 def test_only_so_many_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pushes, "MOST_ROWS", 14)
+    monkeypatch.setattr(pushes, "MOST_ROWS", 13)
     reader = Pushes()
     first, second = reader.read(push(1, 5)), reader.read(push(2, 5))
     assert reader.read(push(1, 5)) is first
