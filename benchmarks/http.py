@@ -53,8 +53,9 @@ def run() -> list[str]:
         "",
         f"Target: {TARGET} of hello world's for the list of 20: {verdict} ({of_list:.2f}).",
         "",
-        "What stands in the way, by py-spy: of a list's time a quarter is sending 20 trunks' JSON, a tenth finding",
-        "them; who asks, limits and what hello world does are the rest. A trunk's JSON is made once.",
+        "Rate limits are off here; with them on, a list takes 0.3 ms more, most of it in Flask-Limiter. Of a list's",
+        "time, by py-spy, a fifth is sending 20 trunks' JSON and a tenth finding them; a trunk's JSON is made once. An",
+        "unchanged push is a write all the same: it notes for other control planes that there is something to look at.",
     ]
 
 

@@ -32,6 +32,8 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]"
 _AFTER_HOST = re.compile(r"[;?]")
 _NEVER_IN_USER = re.compile(r"[\"<>]")
 _NUMBER_FOR_HOST = re.compile(r"\+?[0-9]+")
+_NUMBER_AT_HOST = re.compile(r"<?(?:sips?:)?(\+?[0-9]+)@[0-9A-Za-z.-]+(?::[0-9]+)?>?")
+"""How almost every address is written; every other is taken apart piece by piece, to the same effect."""
 _NO_TELEPHONY = frozenset(
     ("mailto", "http", "https", "ws", "wss", "urn", "im", "pres", "xmpp", "h323", "cid")
 )
@@ -63,6 +65,8 @@ def parse_addresses(
     """
     if len(value) > LONGEST_VALUE:
         return []
+    if len(value) <= LONGEST_RAW and (usual := _NUMBER_AT_HOST.fullmatch(value)):
+        return [SipAddress(value, usual[1])]
     parts = [part for part in (text.strip() for text in _split(value, ",")) if part]
     return [_parse_one(part, decode) for part in (parts[-most:] if from_end else parts[:most])]
 

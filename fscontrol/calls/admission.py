@@ -114,6 +114,7 @@ def _is_nobody(network: Network) -> bool:
     return network.num_addresses == 1 and network.network_address.is_unspecified
 
 
+_MOST_KEPT = 256
 _Level = tuple[int, int]
 _Trunk = tuple[str, str]
 """Organisation and trunk id: what a trunk is known by here, and cheaper to hash than all that is known of it."""
@@ -138,6 +139,7 @@ class SourceTable:
     def __init__(self, owned: Iterable[tuple[TrunkSource, Iterable[Network]]] = ()) -> None:
         self._levels: dict[_Level, dict[int, dict[_Trunk, _Owned]]] = {}
         self._owned: dict[str, dict[str, _Owned]] = {}
+        self._found: dict[str, tuple[TrunkSource, ...]] = {}
         by_organization: dict[str, list[tuple[TrunkSource, Iterable[Network]]]] = {}
         for source, networks in owned:
             by_organization.setdefault(source.organization, []).append((source, networks))
@@ -146,15 +148,23 @@ class SourceTable:
 
     def replace(self, organization: str, owned: Iterable[tuple[TrunkSource, Iterable[Network]]]) -> bool:
         """Put an organisation's trunks in place of what it had; whether the networks in the table are others now."""
-        new = {
-            source.trunk_id: _Owned(place, source, _plain(networks))
-            for place, (source, networks) in enumerate(owned)
-        }
-        old = self._owned.get(organization, {})
-        changed = [trunk for trunk in old | new if old.get(trunk) != new.get(trunk)]
-        self._owned[organization] = new
-        if not new:
+        placed = [(place, source, networks) for place, (source, networks) in enumerate(owned)]
+        return self.change(organization, list(self._owned.get(organization, ())), placed)
+
+    def change(
+        self,
+        organization: str,
+        gone: Iterable[str],
+        owned: Iterable[tuple[int, TrunkSource, Iterable[Network]]],
+    ) -> bool:
+        """Put trunks at their places among an organisation's, and away with others by their ids, first."""
+        of_one = self._owned.setdefault(organization, {})
+        old = {trunk: of_one.pop(trunk) for trunk in gone}
+        new = {s.trunk_id: _Owned(place, s, _plain(networks)) for place, s, networks in owned}
+        of_one |= new
+        if not of_one:
             del self._owned[organization]
+        changed = [trunk for trunk in old | new if old.get(trunk) != new.get(trunk)]
         return self._swap([old[t] for t in changed if t in old], [new[t] for t in changed if t in new])
 
     def move(self, organization: str, trunk_id: str, networks: Iterable[Network]) -> bool:
@@ -169,11 +179,21 @@ class SourceTable:
         of_one[trunk_id] = new
         return self._swap([old], [new])
 
-    def owners(self, ip: str) -> list[TrunkSource]:
-        """The trunks a call from this address can belong to, narrowest network first; empty for no address."""
+    def owners(self, ip: str) -> tuple[TrunkSource, ...]:
+        """The trunks a call from this address can belong to, narrowest network first; empty for no address.
+
+        What was found is kept until the table changes: carriers call from few addresses.
+        """
+        if (kept := self._found.get(ip)) is None:
+            if len(self._found) >= _MOST_KEPT:  # strangers call from as many as they like
+                self._found.clear()
+            kept = self._found[ip] = tuple(self._look_up(ip))
+        return kept
+
+    def _look_up(self, ip: str) -> Iterable[TrunkSource]:
         address = plain_address(ip)
         if address is None:
-            return []
+            return ()
         bits = address.max_prefixlen
         found: dict[_Trunk, TrunkSource] = {}
         for version, prefix in sorted(self._levels, reverse=True):
@@ -183,7 +203,7 @@ class SourceTable:
                 # As the organisation lists them, whichever of them came to this network first.
                 for trunk, one in sorted(owned.items(), key=lambda item: item[1].place):
                     found.setdefault(trunk, one.source)
-        return list(found.values())
+        return found.values()
 
     def networks(self) -> Iterator[Network]:
         """Every network that owns a trunk, once."""
@@ -193,6 +213,7 @@ class SourceTable:
                 yield make((address, prefix))
 
     def _swap(self, old: Sequence[_Owned], new: Sequence[_Owned]) -> bool:
+        self._found.clear()
         touched = {network for owned in (*old, *new) for network in owned.networks}
         were_there = {network for network in touched if self._has(network)}
         for owned in old:

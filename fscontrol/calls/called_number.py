@@ -11,9 +11,11 @@ the lowest index is the first target (RFC 7044 §5, §10.3), wherever it stands.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import phonenumbers
 
@@ -50,6 +52,10 @@ _NATIONAL = re.compile(r"[0-9]{7,17}")
 _SHORTEST_NATIONAL = 7
 
 
+Values = Mapping[str, list[str]]
+"""What stands in the headers of an INVITE, by source, best first; a source that is not there has no entry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One number the INVITE says was called: in which header, as it stood there, and its user part.
@@ -63,36 +69,44 @@ class Claim:
     organization: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NumberRules:
+class NumberRules(NamedTuple):
     """How a trunk writes numbers: the country of national ones (ISO 3166, empty: none) and a prefix to take off."""
 
     default_country: str = ""
     tech_prefix: str = ""
 
 
-def claims(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -> list[Claim]:
-    """Every claim, best first. `values_of(source)` yields a header's values in the order in which they stood.
+def values_of_sources(values_of: Callable[[str], Iterable[str]]) -> Values:
+    """What stands in the headers that are there. `values_of(source)` yields a header's values in their order."""
+    found = ((source, list(values_of(source))) for source in SOURCES)
+    return {source: values for source, values in found if values}
+
+
+def claims(given: Values, *, decode: bool = False) -> list[Claim]:
+    """Every claim, best first.
 
     `decode`: whether user parts are still percent-encoded (see `parse_addresses`). At most `MOST_CLAIMS` of a source
     are returned, without repetition.
     """
-    found = ((source, list(values_of(source))) for source in SOURCES)
-    return [claim for source, values in found if values for claim in _claims_of(source, values, decode)]
+    found: list[Claim] = []
+    for source, values in given.items():
+        found += _claims_of(source, values, decode)
+    return found
 
 
-def unread(values_of: Callable[[str], Iterable[str]]) -> list[str]:
+def unread(given: Values) -> list[str]:
     """The sources with a value so long that it is not read: what they say is not known, and must not be passed over."""
-    return [source for source in SOURCES if any(len(value) > LONGEST_VALUE for value in values_of(source))]
+    return [source for source, values in given.items() if max(map(len, values)) > LONGEST_VALUE]
 
 
-def own_contacts(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -> list[tuple[str, str]]:
+def own_contacts(given: Values, *, decode: bool = False) -> list[tuple[str, str]]:
     """(raw, the gateway's name) of each address in Request-URI and To that is a Contact of ours, or says so."""
     found: dict[str, str] = {}
     for source in (REQUEST_URI, TO):
-        for address in _addresses(_within_bounds(list(values_of(source)), False), decode, False)[
-            :MOST_CLAIMS
-        ]:
+        values = given.get(source, [])
+        if not decode and not any(_OWN_CONTACT in value for value in values):
+            continue  # most calls: nothing to take apart
+        for address in _addresses(_within_bounds(values, False), decode, False)[:MOST_CLAIMS]:
             if address.user.startswith(_OWN_CONTACT):
                 found.setdefault(address.user.removeprefix(_OWN_CONTACT), address.raw)
     return [(raw, gateway) for gateway, raw in found.items()]
@@ -114,6 +128,8 @@ def _claims_of(source: str, values: list[str], decode: bool) -> Iterable[Claim]:
 
 def _within_bounds(values: list[str], from_end: bool) -> list[str]:
     """As many values as are looked at: the bottom of a pile of Diversions is what counts, the top of all else."""
+    if len(values) == 1:  # as almost always; one that is too long is not read (see `parse_addresses`)
+        return values
     values = values[-MOST_VALUES:] if from_end else values[:MOST_VALUES]
     kept: list[str] = []
     left = MOST_CHARACTERS
@@ -139,18 +155,23 @@ def _history_index(address: SipAddress) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def forms(user: str, rules: NumberRules) -> list[str]:
+def forms(user: str, rules: NumberRules) -> tuple[str, ...]:
     """What a user part may stand for, most certain first: E.164 as written, then by the trunk's rules, then as a key.
 
     The last form is the user part itself, for an exact `destination_key`. Nothing shorter is ever completed.
     """
-    if not 0 < len(user) <= LONGEST_NUMBER:
-        return []
+    return _forms(user, rules) if 0 < len(user) <= LONGEST_NUMBER else ()
+
+
+@functools.lru_cache(
+    maxsize=64
+)  # a call names one number in several headers, and each is asked for three times
+def _forms(user: str, rules: NumberRules) -> tuple[str, ...]:
     text = _SEPARATORS.sub("", user)
     found: list[str] = []
     for number in dict.fromkeys((text, text.removeprefix(rules.tech_prefix))):
         found += _number_forms(number, rules.default_country)
-    return list(dict.fromkeys([*found, user]))
+    return tuple(dict.fromkeys([*found, user]))
 
 
 def _number_forms(text: str, country: str) -> list[str]:

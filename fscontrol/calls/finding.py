@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from fscontrol.calls import routing
 from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.answering import why_not_answerable
-from fscontrol.calls.called_number import REGISTRATION, SOURCES, Claim, claims, own_contacts, unread
+from fscontrol.calls.called_number import (
+    REGISTRATION,
+    SOURCES,
+    Claim,
+    claims,
+    own_contacts,
+    unread,
+    values_of_sources,
+)
 from fscontrol.calls.media_addresses import first_not_allowed
 from fscontrol.calls.routing import Accept, Reason, Reject, Verdict
 from fscontrol.calls.sources import TrunkSources
@@ -74,13 +82,16 @@ class WayFinder:
             drained = Reject(Reason.DRAINING, f"node {asked.node} takes no new calls: it is being drained")
             trail.note("node", drained.reason, drained.detail)
             return Verdict(drained, ())
-        claimed = [*claims(asked.values_of, decode=asked.decode), *self._registrations(asked, owners)]
+        given = values_of_sources(asked.values_of)
+        claimed = claims(given, decode=asked.decode)
+        if contacts := own_contacts(given, decode=asked.decode):
+            claimed += self._registrations(contacts, owners)
         assignments = self._store.assignments(routing.texts_to_look_up(claimed, owners))
         verdict = routing.decide(claimed, owners, assignments)
         if isinstance(verdict.decision, Reject):
             trail.note("route", verdict.decision.reason, verdict.decision.detail)
             return verdict
-        doubt = _doubt(verdict.decision, unread(asked.values_of))
+        doubt = _doubt(verdict.decision, unread(given))
         if doubt is not None:
             trail.note("route", doubt.reason, doubt.detail)
             return Verdict(doubt, verdict.candidates)
@@ -88,13 +99,15 @@ class WayFinder:
         trail.note("route", "accepted", f"{verdict.decision.claim.source} names {number}")
         return Verdict(_media_allowed(verdict.decision, asked.sdp, trail), verdict.candidates)
 
-    def _registrations(self, asked: Asked, owners: Sequence[TrunkSource]) -> Iterator[Claim]:
+    def _registrations(
+        self, contacts: Iterable[tuple[str, str]], owners: Sequence[TrunkSource]
+    ) -> Iterator[Claim]:
         """The accounts that were called by their Contact, of the trunks that the call may belong to by its address.
 
         A gateway's name is as good as anything that a caller writes: it opens no trunk, and no other tenant's number.
         """
         admitted = {(source.organization, source.trunk_id) for source in owners}
-        for raw, gateway in own_contacts(asked.values_of, decode=asked.decode):
+        for raw, gateway in contacts:
             account = self._sources.account_of(gateway)
             if account is not None and account[:2] in admitted and account[2]:
                 yield Claim(REGISTRATION, raw, account[2], organization=account[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.called_number import Claim, NumberRules, forms
@@ -102,10 +103,12 @@ def admit(owners: Sequence[TrunkSource], ip: str) -> list[TrunkSource] | Reject:
 
 def texts_to_look_up(claimed: Iterable[Claim], owners: Iterable[TrunkSource]) -> list[str]:
     """Every text the store has to be asked for, so that one look-up serves the whole walk."""
-    rules = {source.rules for source in owners}
-    return list(
-        dict.fromkeys(text for claim in claimed for rule in rules for text in forms(claim.user, rule))
-    )
+    all_rules = {source.rules for source in owners}
+    texts: dict[str, None] = {}
+    for claim in claimed:
+        for rules in all_rules:
+            texts |= dict.fromkeys(forms(claim.user, rules))
+    return list(texts)
 
 
 def decide(
@@ -152,7 +155,7 @@ class _Owners:
         self.of: dict[str, list[TrunkSource]] = {}
         for source in owners:
             self.of.setdefault(source.organization, []).append(source)
-        self.rules = tuple(dict.fromkeys(source.rules for sources in self.of.values() for source in sources))
+        self.rules = tuple(dict.fromkeys(source.rules for source in chain.from_iterable(self.of.values())))
 
     def only(self, organization: str) -> _Owners:
         """The same, were the others not there; itself when there are none."""
@@ -173,13 +176,12 @@ def _by_text(assignments: Iterable[Assignment], owners: _Owners) -> _Found:
 def _try(claim: Claim, owners: _Owners, found: _Found) -> tuple[tuple[str, ...], Accept | Reject]:
     """One claim: what it is to each organisation, by that organisation's own trunks; for several it is nobody's."""
     by_rules = {rules: forms(claim.user, rules) for rules in owners.rules}
-    tried = tuple(dict.fromkeys(text for texts in by_rules.values() for text in texts))
-    organizations = dict.fromkeys(key for text in tried for key in found.get(text, ()) if key in owners.of)
-    matches = [
-        match
-        for organization in organizations
-        for match in _first_fit(organization, owners.of[organization], by_rules, found)
-    ]
+    tried = tuple(dict.fromkeys(chain.from_iterable(by_rules.values())))
+    organizations = dict.fromkeys(chain.from_iterable(found[text] for text in tried if text in found))
+    matches: list[tuple[TrunkSource, PhoneNumber]] = []
+    for organization in organizations:
+        if organization in owners.of:
+            matches += _first_fit(organization, owners.of[organization], by_rules, found)
     if any(claim.organization in ("", source.organization) for source, _ in matches):
         return tried, _one_of(claim, matches)
     return tried, Reject(Reason.UNKNOWN_NUMBER, "no number of this trunk's organisations")
@@ -188,7 +190,7 @@ def _try(claim: Claim, owners: _Owners, found: _Found) -> tuple[tuple[str, ...],
 def _first_fit(
     organization: str,
     sources: Iterable[TrunkSource],
-    by_rules: Mapping[NumberRules, list[str]],
+    by_rules: Mapping[NumberRules, Sequence[str]],
     found: _Found,
 ) -> list[tuple[TrunkSource, PhoneNumber]]:
     """The numbers of one organisation that the first form fits which fits any; each with the trunk it is bound to."""

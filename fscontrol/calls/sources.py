@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from weakref import ref
 
 import gevent
 from gevent.event import Event as Flag
@@ -19,7 +20,7 @@ from fscontrol.calls.admission import Question, SourceTable, networks_of
 from fscontrol.calls.name_cache import NameCache
 from fscontrol.calls.registrars import Registrars
 from fscontrol.calls.resolver import Resolve
-from fscontrol.calls.source_entries import Entry, entry_of, said_of_all
+from fscontrol.calls.source_entries import Entries, Entry, Place, Swap, entry_of, said_of_all
 from fscontrol.errors import SecretUnreadable, StoreError
 from fscontrol.esl.event import Event
 from fscontrol.model.assistant_media import AssistantMedia
@@ -35,9 +36,6 @@ log = logging.getLogger(__name__)
 
 QUESTIONS_AT_ONCE = 16
 _LONGEST_NAP = 30.0
-
-_Place = tuple[str, int]
-"""A trunk by its organisation's key and its place among that one's enabled trunks."""
 
 
 class TrunkSources:
@@ -59,13 +57,11 @@ class TrunkSources:
         self._seconds = seconds
         self._clock = clock
         self._key = store.fingerprint_key()
-        self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._entries = Entries()
         self._names = NameCache()
         self._registrars = Registrars()
-        self._trunk_of_gateway: dict[str, _Place] = {}
-        self._trunks_of_name: dict[Question, set[_Place]] = {}
         self._said: dict[str, tuple[object, ...]] = {}
-        self._media: dict[str, dict[str, Entry]] = {}
+        self._seen: dict[str, ref[Organization]] = {}
         self._unreadable: set[str] = set()
         self._stood_in_for: set[str] = set()
         self._ticket = 0
@@ -91,21 +87,21 @@ class TrunkSources:
 
     def account_of(self, gateway: str) -> tuple[str, str, str] | None:
         """Organisation, trunk and username of a gateway that registers; None for a name that is nobody's."""
-        if (place := self._trunk_of_gateway.get(gateway)) is None:
+        if (place := self._entries.of_gateway(gateway)) is None:
             return None
-        entry = self._entries[place[0]][place[1]]
+        entry = self._entries.at(place)
         return entry.source.organization, entry.source.trunk_id, entry.trunk.username
 
     def trunk_of(self, organization: str, trunk_id: str) -> Trunk | None:
         """An enabled trunk as it was last pushed, from memory; None for one that is not there (any more)."""
-        entry = self._media.get(organization, {}).get(trunk_id)
+        entry = self._entries.of_trunk(organization, trunk_id)
         return entry.trunk if entry else None
 
     def media_for(
         self, organization: str, trunk_id: str, direction: str = "inbound"
     ) -> AssistantMedia | None:
         """How calls over an enabled trunk reach their assistant; None for a trunk that is not there (any more)."""
-        entry = self._media.get(organization, {}).get(trunk_id)
+        entry = self._entries.of_trunk(organization, trunk_id)
         if entry is None:
             return None
         return entry.media_outbound if direction == "outbound" else entry.media
@@ -151,11 +147,15 @@ class TrunkSources:
         if self._applied.get(key, 0) > ticket:
             return
         self._applied[key] = ticket
-        entries = self._entries_of(organization) if organization else ()
-        if entries == self._entries.get(key, ()):
-            return
-        self._put(key, entries)
-        self._apply(key)
+        earlier = self._in_force(organization) if organization else []
+        seen = self._seen.pop(key, None)
+        if organization is not None and not earlier:
+            self._seen[key] = ref(organization)
+            if seen is not None and seen() is organization:
+                return  # pushed again: the very one of the last time
+        entries = self._entries_of(organization, earlier) if organization else ()
+        if entries != self._entries.of(key):
+            self._put(key, entries)
 
     def applied(self, key: str) -> None:
         """A node has the newest generation of an organisation whole: old forms of its trunks may count no more."""
@@ -165,24 +165,22 @@ class TrunkSources:
     def take_gateway_event(self, node: str, event: Event) -> None:
         """Follow a `sofia::gateway_state` or `sofia::gateway_delete` of a node."""
         if self._registrars.take_event(node, event, self._clock()):
-            self._move(filter(None, (self._trunk_of_gateway.get(event.get("Gateway")),)))
+            self._move(filter(None, (self._entries.of_gateway(event.get("Gateway")),)))
 
-    def _entries_of(self, organization: Organization) -> tuple[Entry, ...]:
+    def _entries_of(self, organization: Organization, earlier: Sequence[Organization]) -> tuple[Entry, ...]:
         wanted = gateways_of(organization, self._key)
         names = {gateway.name for gateway in wanted}
-        earlier = self._in_force(organization)
         others = [g for one in earlier for g in gateways_of(one, self._key) if g.name not in names]
         behind = {gateway.trunk_id for gateway in others}
         (self._stood_in_for.add if behind else self._stood_in_for.discard)(organization.key)
-        standing_in: dict[str, list[Trunk]] = {}
+        standing_in: dict[str, tuple[Trunk, ...]] = {}
         for trunk in (trunk for one in earlier for trunk in one.trunks if trunk.id in behind):
-            standing_in.setdefault(trunk.id, []).append(trunk)
-        gateways: dict[str, list[str]] = {}
-        for gateway in (*wanted, *others):
-            if gateway.register:
-                gateways.setdefault(gateway.trunk_id, []).append(gateway.name)
+            standing_in[trunk.id] = (*standing_in.get(trunk.id, ()), trunk)
+        gateways: dict[str, tuple[str, ...]] = {}
+        for gateway in {g.name: g for g in (*wanted, *others) if g.register}.values():
+            gateways[gateway.trunk_id] = (*gateways.get(gateway.trunk_id, ()), gateway.name)
         key, said = organization.key, said_of_all(organization)
-        known = {entry.trunk.id: entry for entry in self._entries.get(key, ())}
+        known = {entry.trunk.id: entry for entry in self._entries.of(key)}
         if self._said.get(key) != said:
             known = {}
         self._said[key] = said
@@ -190,8 +188,8 @@ class TrunkSources:
             entry_of(
                 organization,
                 trunk,
-                tuple(standing_in.get(trunk.id, ())),
-                tuple(dict.fromkeys(gateways.get(trunk.id, ()))),
+                standing_in.get(trunk.id, ()),
+                gateways.get(trunk.id, ()),
                 known.get(trunk.id),
             )
             for trunk in organization.enabled_trunks
@@ -210,36 +208,26 @@ class TrunkSources:
             return []
 
     def _put(self, key: str, entries: tuple[Entry, ...]) -> None:
-        self._media.pop(key, None)
-        for place, entry in enumerate(self._entries.pop(key, ())):
-            for gateway in entry.gateways:
-                self._trunk_of_gateway.pop(gateway, None)
-            for question in entry.own.questions:
-                self._trunks_of_name[question].discard((key, place))
-                if not self._trunks_of_name[question]:
-                    del self._trunks_of_name[question]
+        swaps = self._entries.put(key, entries)
         if not entries:
             self._said.pop(key, None)
-        else:
-            self._entries[key] = entries
-            self._media[key] = {entry.source.trunk_id: entry for entry in entries}
-        for place, entry in enumerate(entries):
-            self._trunk_of_gateway |= dict.fromkeys(entry.gateways, (key, place))
-            for question in entry.own.questions:
-                self._trunks_of_name.setdefault(question, set()).add((key, place))
         was_complete = self.complete
-        self._names.use(key, (question for entry in entries for question in entry.own.questions))
+        if any(entry.own.questions for swap in swaps for entry in (swap.old, swap.new) if entry):
+            self._names.use(key, (question for entry in entries for question in entry.own.questions))
         if self.complete and not was_complete:
             self._tell()
         self._woken.set()
+        self._apply(key, swaps)
 
-    def _apply(self, key: str) -> None:
-        if self.table.replace(key, [(e.source, self._networks_of(e)) for e in self._entries.get(key, ())]):
+    def _apply(self, key: str, swaps: Sequence[Swap]) -> None:
+        gone = [swap.old.source.trunk_id for swap in swaps if swap.old]
+        owned = [(swap.place, swap.new.source, self._networks_of(swap.new)) for swap in swaps if swap.new]
+        if self.table.change(key, gone, owned):
             self._tell()
 
-    def _move(self, trunks: Iterable[_Place]) -> None:
+    def _move(self, trunks: Iterable[Place]) -> None:
         """The answers about these trunks are others; a thousand trunks that register come here a thousand times."""
-        entries = [(key, self._entries[key][place]) for key, place in trunks]
+        entries = [(place[0], self._entries.at(place)) for place in trunks]
         changed = [self.table.move(key, e.source.trunk_id, self._networks_of(e)) for key, e in entries]
         if any(changed):
             self._tell()
@@ -269,7 +257,7 @@ class TrunkSources:
                 if self._failing.ends():
                     log.info("trunk addresses are reloaded again")
             over = self._registrars.expire(self._clock())
-            self._move({self._trunk_of_gateway[name] for name in over if name in self._trunk_of_gateway})
+            self._move(set(filter(None, map(self._entries.of_gateway, over))))
 
     def _ask_for_ever(self) -> None:
         while True:
@@ -294,6 +282,6 @@ class TrunkSources:
         else:
             networks = networks_of(resolved.addresses)
             if self._names.answered(question, networks, resolved.ttl, self._clock()):
-                self._move(self._trunks_of_name.get(question, ()))
+                self._move(self._entries.of_name(question))
         if self.complete and not was_complete:
             self._tell()

@@ -96,9 +96,9 @@ def _by_session(wanted: Operation | None) -> Principal | None:
 
     Where there is nothing (`wanted` None) it is taken too, so that whoever is signed in is told that there is nothing.
     """
-    cookie = request.cookies.get(COOKIE, "")
     is_taken = wanted is None or wanted.takes_session
-    if not cookie or presented_key() or not is_taken:
+    cookie = request.cookies.get(COOKIE, "") if is_taken else ""
+    if not cookie or presented_key():
         return None
     held = current_app.extensions[_SESSIONS]
     known = held.principal(cookie) if isinstance(held, Sessions) else None

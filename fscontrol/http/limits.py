@@ -16,6 +16,8 @@ from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limiter, RateLimitExceeded
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 
 from fscontrol.errors import TooManyRequests
 from fscontrol.http.auth import Recognise
@@ -62,23 +64,30 @@ class RateLimits:
 
     def __init__(self, allowed: Allowed) -> None:
         self._allowed = allowed
+        self._counts = {allowed.reads, allowed.writes} != {OFF}
         self._wrong_keys = None if allowed.wrong_keys == OFF else parse(allowed.wrong_keys)
         waits: dict[str, str | int] = {
             "socket_timeout": _SHARED_SECONDS,
             "socket_connect_timeout": _SHARED_SECONDS,
         }
         shared = allowed.storage != "memory://"
+        options = {**waits, "wrap_exceptions": True} if shared else {}
         self._limiter = Limiter(
             _counted_as,
             application_limits=[self._limit],
             storage_uri=allowed.storage,
-            storage_options={**waits, "wrap_exceptions": True} if shared else {},
+            storage_options=options,
             strategy="fixed-window",
             in_memory_fallback_enabled=shared,
             key_prefix="fscontrol",
             swallow_errors=True,
+            enabled=self._counts,
         )
         self._limiter.request_filter(self._is_unlimited)
+        # One that counts no requests is in the way of none, and has no counter to lend.
+        self._own_counter = (
+            None if self._counts else FixedWindowRateLimiter(storage_from_string(allowed.storage, **options))
+        )
         # What it says of each refusal would be a line for each; that Redis is away is a warning, and said once.
         log = logging.getLogger("flask-limiter")
         log.setLevel(logging.WARNING)
@@ -101,7 +110,8 @@ class RateLimits:
     def install(self, app: Flask) -> None:
         """Count every request from now on; after `auth.require_principals`, so that it is known who asks."""
         self._limiter.init_app(app)
-        app.after_request(self._tell)
+        if self._counts:
+            app.after_request(self._tell)
 
         @app.errorhandler(RateLimitExceeded)
         def _refuse(_error: RateLimitExceeded) -> Response:
@@ -118,7 +128,7 @@ class RateLimits:
         if self._wrong_keys is None:
             return
         try:
-            counter = self._limiter.limiter
+            counter = self._own_counter or self._limiter.limiter
             if counter.hit(self._wrong_keys, "wrong keys", address):
                 return
             until = counter.get_window_stats(self._wrong_keys, "wrong keys", address).reset_time

@@ -16,11 +16,11 @@ from fscontrol.http.answers import Synced
 from fscontrol.http.auth import author, require_sight
 from fscontrol.http.documents import PushedOrganization
 from fscontrol.http.operation import Query, operation
+from fscontrol.http.pushes import Pushes
 from fscontrol.model.access import Role
 from fscontrol.model.gateway import Action
 from fscontrol.model.organization import Organization
 from fscontrol.model.registration import GatewayState
-from fscontrol.provisioning import sync_document
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import SyncDocument
 from fscontrol.sofia.outcome import GatewayOutcome, PassOutcome, Status, unreachable
@@ -61,7 +61,7 @@ def door(
 ) -> Blueprint:
     """The blueprint. `apply_timeout` (seconds) is how long the nodes are waited for before the answer is 202."""
     routes = Blueprint("sync", __name__)
-    running = BoundedSemaphore(MOST_AT_ONCE)
+    running, pushes = BoundedSemaphore(MOST_AT_ONCE), Pushes()
 
     @routes.post("/api/sync-organization")
     @operation(
@@ -83,7 +83,7 @@ def door(
         force = body.flag("force")
         wait = body.seconds("wait", LONGEST_WAIT)
         with tracing.span("parse"):
-            document = sync_document.parse(body.json_body())
+            document = pushes.read(body.raw_body())
         tracing.annotate(organization=document.organization.key, dry_run=dry_run)
         require_sight(document.organization.key, f"organisation {document.organization.key!r}")
         if not running.acquire(blocking=False):

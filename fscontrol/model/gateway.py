@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from weakref import ref
 
 from fscontrol.model.organization import Organization
 from fscontrol.model.trunk import Trunk
@@ -58,14 +59,29 @@ class Action(StrEnum):
 MOST_REMEMBERED = 20_000
 """Trunks whose gateways are remembered, of all organisations together; those of the last one always are."""
 _Made = dict[str, tuple[Trunk, tuple[Gateway, ...]]]
+_MOST_OF_LATE = 8
+_of_late: dict[tuple[bytes, int], tuple[ref[Organization], tuple[Gateway, ...]]] = {}
+"""What few organisations were asked for last: as stored and as in force, by their identity."""
 _remembered: OrderedDict[tuple[bytes, str], _Made] = OrderedDict()
 
 
 def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
     """The gateways an organisation's enabled trunks are to have; one for each address of a trunk.
 
-    A trunk that is the very one of the last time has the gateways of the last time: a pass asks several times.
+    A trunk that is the very one of the last time has the gateways of the last time; and a pass asks several times of
+    the very same organisation.
     """
+    asked = fingerprint_key, id(organization)
+    of, gateways = _of_late.get(asked, (None, ()))
+    if of is None or of() is not organization:
+        gateways = _gateways_of(organization, fingerprint_key)
+        if len(_of_late) >= _MOST_OF_LATE:
+            _of_late.clear()
+        _of_late[asked] = ref(organization), gateways
+    return gateways
+
+
+def _gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
     key = organization.key
     earlier = _remembered.pop((fingerprint_key, key), {})
     made: _Made = {}

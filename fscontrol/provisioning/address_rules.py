@@ -61,9 +61,12 @@ LOCAL_NAMES = frozenset(
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AddressRules:
-    """`allowed` are networks in which a gateway may be all the same."""
+    """`allowed` are networks in which a gateway may be all the same.
+
+    By its identity its judgements are kept: to hash networks for each address of a push costs more than the judgement.
+    """
 
     allowed: tuple[Network, ...] = ()
 
@@ -83,11 +86,12 @@ class AddressRules:
 
     def why_not(self, address: str) -> str | None:
         """Why a gateway may not be at this `host[:port]`; None when it may."""
-        return _why_not(address, self.allowed)
+        return _why_not(address, self)
 
 
 @functools.lru_cache(maxsize=_MOST_KEPT)
-def _why_not(text: str, allowed: tuple[Network, ...]) -> str | None:
+def _why_not(text: str, rules: AddressRules) -> str | None:
+    allowed = rules.allowed
     host, _ = split_host_port(text)
     literal = plain_address(host)
     if literal is None:

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from fscontrol.errors import Problem
 from fscontrol.model.assistant_media import Driver
-from fscontrol.model.organization import Organization
 from fscontrol.provisioning import trunk_rules
 from fscontrol.provisioning.address_rules import AddressRules
 from fscontrol.provisioning.api_keys import ApiKeys
 from fscontrol.provisioning.media_rules import MediaRules
 from fscontrol.provisioning.numbers import Numbers
 from fscontrol.provisioning.organizations import Organizations
+from fscontrol.provisioning.soundness import Soundness
 from fscontrol.provisioning.trunks import Trunks
 from fscontrol.provisioning.webhook_rules import webhook_rules
 from fscontrol.settings import Settings
@@ -50,15 +49,8 @@ def make_provisioning(
     addresses = AddressRules.of(settings.gateway_networks)
     webhooks = webhook_rules(allow_private=settings.allow_private_urls)
 
-    def problems(found: Organization) -> list[Problem]:
-        return [
-            *trunk_rules.problems(found),
-            *addresses.problems(found),
-            *media.problems(found),
-            *webhooks(found),
-        ]
-
-    organizations = Organizations(store, taken, problems)
+    rules = Soundness(trunk_rules.problems, addresses.problems, media.problems, webhooks)
+    organizations = Organizations(store, taken, rules.problems)
     trunks = Trunks(organizations, store.fingerprint_key(), at_once=settings.apply_edits == "at_once")
     return Provisioning(
         organizations, trunks, Numbers(organizations, trunks), ApiKeys(store, note=store.put_audit)

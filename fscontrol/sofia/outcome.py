@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from fscontrol.errors import FscontrolError
 from fscontrol.model.gateway import Action
@@ -36,8 +37,7 @@ class Status(StrEnum):
     CONVERGED = "converged"
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayOutcome:
+class GatewayOutcome(NamedTuple):
     """What became of one gateway in a pass. Where an old one stays in force, `gateway` and `loaded` are of that one."""
 
     trunk_id: str
@@ -73,7 +73,7 @@ def going_on(earlier: PassOutcome | None, now: PassOutcome) -> PassOutcome:
     moved = (Action.CREATED, Action.REPLACED)
     done = {gateway.gateway: gateway.action for gateway in earlier.gateways if gateway.action in moved}
     told = [
-        replace(gateway, action=done[gateway.gateway])
+        gateway._replace(action=done[gateway.gateway])
         if gateway.action is Action.UNCHANGED and gateway.gateway in done
         else gateway
         for gateway in now.gateways

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.gateway import Action, Gateway
@@ -23,8 +24,7 @@ HANDFUL = 10
 """So few gateways may be removed whatever share of all they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One gateway of the plan. For `removed` there is no desired `gateway`; `replaces` are its trunk's old ones there.
 
     `said` is what the carrier answered to it, such as `403 Forbidden`; of `moved`, what it answered there.
@@ -122,8 +122,8 @@ def make_plan(organization: str, desired: Sequence[Gateway], world: World) -> Pl
     parts = _Parts(world, frozenset(gateway.name for gateway in world.applied))
     for trunk_id, gateways in trunks.items():
         _plan_trunk(parts, gateways, others.get(trunk_id, []), former.get(trunk_id, []))
-        leaving = world.leaving.get(trunk_id, ())
-        parts.again += to_register_again((gateway.name for gateway in gateways), leaving, world)
+        if leaving := world.leaving.get(trunk_id):
+            parts.again += to_register_again((gateway.name for gateway in gateways), leaving, world)
     for trunk_id in world.away:
         if there := others.get(trunk_id, []):
             _plan_move(parts, trunk_id, there, former.get(trunk_id, []))
@@ -154,7 +154,8 @@ def _plan_trunk(parts: _Parts, gateways: list[Gateway], old: list[str], former: 
     world = parts.world
     new = [gateway for gateway in gateways if gateway.name not in parts.settled]
     if not old and not former:  # nothing to take over from: most trunks, most of the time
-        said = carriers_words([gateway for gateway in new if gateway.register], world)
+        registering = [gateway for gateway in new if gateway.register]
+        said = carriers_words(registering, world) if registering else {}
         for gateway in gateways:
             action = Action.UNCHANGED if gateway.name in world.loaded else Action.CREATED
             heard = said.get(gateway.name, "")

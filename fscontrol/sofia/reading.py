@@ -7,7 +7,8 @@ in force; taking into the ledger what is ours and was lost from it. Refuses: to 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 
 import gevent
 
@@ -132,11 +133,11 @@ class Reading:
             log.error("what is in force cannot be read", extra={"organization": key, "reason": str(error)})
             return None
 
-    def _adopt(self, key: str, known: Iterable[Gateway], loaded: Loaded, ledger: Ledger) -> None:
+    def _adopt(self, key: str, known: Sequence[Gateway], loaded: Loaded, ledger: Ledger) -> None:
         """Take into the ledger what is ours by its name or by our own file, when the store has lost it."""
-        trunk_ids = {gateway.name: gateway.trunk_id for gateway in known}
-        ours = trunk_ids.keys() | set(self._delivery.delivered_names(key))
-        if names := (ours & loaded.keys()) - ledger.keys():
+        ours = chain((gateway.name for gateway in known), self._delivery.delivered_names(key))
+        if names := {name for name in ours if name not in ledger and name in loaded}:
+            trunk_ids = {gateway.name: gateway.trunk_id for gateway in known}
             by_slug = {slug_of(trunk_id): trunk_id for trunk_id in trunk_ids.values()}
             slugs = {name: trunk_slug(name) for name in names}
             lost = {n: GatewayKey(key, trunk_ids.get(n) or by_slug.get(s, s)) for n, s in slugs.items()}

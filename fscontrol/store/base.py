@@ -57,10 +57,10 @@ CHANGES_KEPT = 10_000
 """Changes that other control planes can still read; who misses more than these is caught up by its timer."""
 
 
-class Assignment(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Assignment:
     """A phone number found for a called number: whose it is, and the text that found it."""
 
-    model_config = ConfigDict(frozen=True)
     organization: str
     matched: str
     number: PhoneNumber

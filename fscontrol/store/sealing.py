@@ -13,17 +13,21 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
-from fscontrol.model.organization import Organization
+from fscontrol.model.organization import Organization, TrunkTimes
 from fscontrol.model.trunk import Trunk
 from fscontrol.store.secrets import Vault
 
 MOST_KEPT_OPEN = 20_000
 """Trunks and numbers of the organisations that are kept open, together; the last few are kept however large."""
 _LAST_FEW = 4
+_TIMES = TypeAdapter(dict[str, TrunkTimes])
+MOST_TEXTS = 10_000
+_texts: dict[int, tuple[ref[Trunk], str]] = {}
+"""Of the trunks sealed last, by their identity. On any thread: each step on it is one of the interpreter's."""
 
 
 class _Opened:
@@ -58,15 +62,35 @@ _opened: WeakKeyDictionary[Vault, _Opened] = WeakKeyDictionary()
 
 def seal_organization(organization: Organization, vault: Vault) -> str:
     """The organisation as one encrypted document: no credential lies readable in the store."""
-    document = organization.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    shape: dict[str, Any] = {"mode": "json", "by_alias": True, "exclude_defaults": True}
+    document = organization.model_dump(**shape, exclude={"trunks", "trunk_times"})
     if "stream_token" in document.get("media", ()):
         document["media"]["stream_token"] = organization.media.stream_token.get_secret_value()
     if organization.webhook is not None:
         document["webhook"]["secret"] = organization.webhook.secret.get_secret_value()
-    _show_secrets(organization.trunks, document)
     if organization.draft is not None:
         _show_secrets(organization.draft.trunks, document["draft"])
-    return vault.seal(json.dumps(document, separators=(",", ":")))
+    trunks = ",".join(map(_text_of, organization.trunks))
+    times = _TIMES.dump_json(organization.trunk_times).decode()
+    return vault.seal(f'{_json(document)[:-1]},"trunk_times":{times},"trunks":[{trunks}]}}')
+
+
+def _text_of(trunk: Trunk) -> str:
+    """A trunk as JSON, its secrets readable. Most of a push are the last one's, and in force once it is applied."""
+    of, text = _texts.get(id(trunk), (None, ""))
+    if of is not None and of() is trunk:
+        return text
+    document = trunk.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    _show_secrets([trunk], {"trunks": [document]})
+    if len(_texts) >= MOST_TEXTS:
+        _texts.clear()
+    text = _json(document)
+    _texts[id(trunk)] = ref(trunk), text
+    return text
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"))
 
 
 def keep_open(sealed: str, organization: Organization, vault: Vault) -> None:

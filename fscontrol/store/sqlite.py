@@ -6,6 +6,7 @@ Refuses: writes on the hub's thread.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import sqlite3
@@ -160,16 +161,9 @@ class SqliteStore(
         wanted = list(dict.fromkeys(texts))
         if len(wanted) > _MOST_VARIABLES:
             return self.assignments(wanted[:_MOST_VARIABLES]) + self.assignments(wanted[_MOST_VARIABLES:])
-        marks = ",".join("?" * len(wanted))
-        query = " UNION ALL ".join(
-            f"SELECT organization, {column}, document FROM phone_numbers WHERE {column} IN ({marks})"  # noqa: S608
-            for column in ("number", "destination_key")
-        )
         return [
-            Assignment(
-                organization=organization, matched=matched, number=PhoneNumber.model_validate_json(document)
-            )
-            for organization, matched, document in self._read(query, *wanted, *wanted)
+            Assignment(organization, matched, PhoneNumber.model_validate_json(document))
+            for organization, matched, document in self._read(_numbers_named(len(wanted)), *wanted)
         ]
 
     def put_call(self, record: CallRecord, messages: Sequence[OutboxMessage] = ()) -> None:
@@ -219,6 +213,15 @@ class SqliteStore(
         """See `Store`."""
         self._reader.close()
         self._writer.close()
+
+
+@functools.cache
+def _numbers_named(count: int) -> str:
+    marks = ",".join(f"?{place}" for place in range(1, count + 1))
+    return " UNION ALL ".join(
+        f"SELECT organization, {column}, document FROM phone_numbers WHERE {column} IN ({marks})"  # noqa: S608  (ours)
+        for column in ("number", "destination_key")
+    )
 
 
 def _make_private_file(path: Path) -> None:

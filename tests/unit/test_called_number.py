@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterable
@@ -10,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fscontrol.calls import called_number
+from fscontrol.calls import addresses, called_number
 from fscontrol.calls.addresses import LONGEST_VALUE, MOST_ADDRESSES, parse_addresses
 from fscontrol.calls.admission import TrunkSource
 from fscontrol.calls.call_headers import header_values
-from fscontrol.calls.called_number import HEADERS, SOURCES, Claim, NumberRules, claims, forms, own_contacts
+from fscontrol.calls.called_number import HEADERS, SOURCES, Claim, NumberRules, forms, values_of_sources
 from fscontrol.calls.invite_text import parse_invite
 from fscontrol.calls.routing import Accept, decide, texts_to_look_up
 from fscontrol.esl.event import Event
@@ -24,6 +26,14 @@ from tests import captured
 from tests.captured import CAPTURED, EXPECTED, NEWLINE_IN_USER
 
 US = NumberRules(default_country="US")
+
+
+def claims(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -> list[Claim]:
+    return called_number.claims(values_of_sources(values_of), decode=decode)
+
+
+def own_contacts(values_of: Callable[[str], Iterable[str]], *, decode: bool = False) -> list[tuple[str, str]]:
+    return called_number.own_contacts(values_of_sources(values_of), decode=decode)
 
 
 def chosen(claimed: list[Claim], rules: NumberRules = US) -> str:
@@ -285,7 +295,7 @@ def test_header_names_in_any_case(spelling: str) -> None:
     ],
 )
 def test_forms(user: str, rules: NumberRules, expected: list[str]) -> None:
-    assert forms(user, rules) == expected
+    assert forms(user, rules) == tuple(expected)
 
 
 def test_without_a_country_a_national_number_is_nobodys() -> None:
@@ -417,7 +427,7 @@ def test_a_number_is_found_under_every_spelling(digits: str) -> None:
     st.sampled_from(["DE", "US", "IT", "GB", "IN"]),
 )
 def test_an_extension_is_never_completed(extension: str, country: str) -> None:
-    assert forms(extension, NumberRules(country)) == [extension]
+    assert forms(extension, NumberRules(country)) == (extension,)
 
 
 @pytest.mark.parametrize(
@@ -444,3 +454,20 @@ def test_contacts_of_our_own(uri: str, to: str, expected: list[str]) -> None:
 def test_contacts_of_our_own_are_bounded_whatever_is_sent(uri: str, to: str) -> None:
     found = own_contacts(lambda _name: [uri, f"<sip:gw+{to}@h>"] * 40)
     assert len(found) <= 2 * called_number.MOST_CLAIMS
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_the_short_way_to_a_usual_address_reads_what_the_long_one_does(decode: bool) -> None:
+    parts = (
+        ("", "<", "<sip:", "sips:", "tel:", " sip:"),
+        ("+15", "15", "1;5", "1 ", "1:5", "+", "a1", "%35", "1+5", ""),
+        ("@", "@@", ""),
+        ("h", "192.0.2.1", "[2001:db8::1]", "h,1", "h h", "h;a=b@c", ""),
+        ("", ":5060", ":", ";user=phone"),
+        ("", ">", ">;index=1", ", <sip:1@h>"),
+    )
+    values = ["".join(chosen) for chosen in itertools.product(*parts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(addresses, "_NUMBER_AT_HOST", re.compile("(?!)"))
+        at_length = [parse_addresses(value, decode=decode) for value in values]
+    assert [parse_addresses(value, decode=decode) for value in values] == at_length

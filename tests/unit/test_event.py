@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fscontrol.esl.event import Event
+from fscontrol.esl.event import Event, Variables
 from fscontrol.esl.frames import Frame, FrameReader
 from tests.conftest import CAPTURES
 
@@ -266,16 +267,22 @@ def test_no_bytes_make_a_look_up_raise(raw: bytes, name: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["plain", "json"])
-def test_the_names_of_variables_that_begin_so(form: str) -> None:
+def test_several_variables_are_found_at_once_and_decoded(form: str) -> None:
     members = {
         "variable_sip_i_to": "x",
         "sip_from": "no variable",
         "variable_sip_h_X-A": "ARRAY::a|:b",
-        "variable_other": "y",
+        "variable_sip_h_X-A-longer": "y",
+        "variable_other": "z",
     }
     if form == "json":
         event = Event(json_text=json.dumps(members).encode())
     else:
-        event = Event(plain="\n".join(f"{name}: {value}" for name, value in members.items()).encode())
-    assert event.variables("sip_") == {"sip_i_to", "sip_h_X-A"}
-    assert event.variables("nobody_") == frozenset()
+        event = Event(plain="\n".join(f"{name}: {quote(value)}" for name, value in members.items()).encode())
+    wanted = Variables(["sip_i_to", "sip_h_X-A", "sip_from", "sip_full_to"])
+    assert event.variables(wanted) == {"sip_i_to": "x", "sip_h_X-A": "ARRAY::a|:b"}
+
+
+def test_of_several_variables_too_the_first_of_a_name_counts() -> None:
+    event = Event(plain=b"variable_a: 1\nvariable_b: %0Avariable_a: 2\nvariable_a: 3")
+    assert event.variables(Variables(["a"])) == {"a": "1"}

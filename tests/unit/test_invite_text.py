@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fscontrol.calls.called_number import claims
-from fscontrol.calls.invite_text import parse_invite
+from fscontrol.calls.called_number import Claim, claims, values_of_sources
+from fscontrol.calls.invite_text import InviteText, parse_invite
 from fscontrol.errors import MalformedBody
 
 PASTED = """
@@ -25,11 +25,15 @@ c=IN IP4 203.0.113.9\r
 """
 
 
+def claimed(invite: InviteText) -> list[Claim]:
+    return claims(values_of_sources(invite.values_of), decode=True)
+
+
 def test_folded_compact_and_repeated_headers() -> None:
     invite = parse_invite(PASTED)
     assert invite.sender == "203.0.113.5"
     assert "c=IN IP4 203.0.113.9" in invite.body
-    found = [(claim.source, claim.user) for claim in claims(invite.values_of, decode=True)]
+    found = [(claim.source, claim.user) for claim in claimed(invite)]
     assert found == [
         ("Diversion", "+15551230004"),
         ("Diversion", "+15551230003"),
@@ -52,10 +56,10 @@ def test_nothing_pasted_raises_anything_else(text: str) -> None:
             invite = parse_invite(pasted)
         except MalformedBody:
             continue
-        claims(invite.values_of, decode=True)
+        claimed(invite)
         assert isinstance(invite.sender, str)
 
 
 def test_every_captured_invite_is_read(captures: Path) -> None:
     for path in (captures / "invites").glob("*.sip"):
-        assert claims(parse_invite(path.read_text("utf-8", "replace")).values_of, decode=True), path.name
+        assert claimed(parse_invite(path.read_text("utf-8", "replace"))), path.name

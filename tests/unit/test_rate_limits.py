@@ -137,6 +137,15 @@ def test_wrong_keys_are_counted_by_address_and_lock_out_no_right_one(client: Fla
     assert client.get("/calls", **asked).status_code == 401, "another address begins anew"
 
 
+def test_wrong_keys_are_counted_where_requests_are_not() -> None:
+    client = app_of(Allowed("off", "off", wrong_keys="30/minute")).test_client()
+    answers = [ask(client, "/calls") for _ in range(50)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert "RateLimit" not in answers[-1].headers
+    guesses = [ask(client, "/calls", key=f"guess {number}") for number in range(40)]
+    assert [guess.status_code for guess in guesses] == [401] * 30 + [429] * 10
+
+
 def test_no_key_is_no_guess(client: FlaskClient) -> None:
     assert {ask(client, "/calls", key="").status_code for _ in range(40)} == {401}
 
@@ -159,6 +168,14 @@ def test_replicas_on_one_redis_count_together(shared: str) -> None:
     assert answers == [200, 200, 200, 200, 429, 429]
     wrong = [ask(client, "/calls", key="wrong").status_code for client in (one, other) for _ in range(20)]
     assert wrong.count(429) == 10
+
+
+def test_where_requests_are_not_counted_replicas_count_wrong_keys_together(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as url:
+        one, other = (app_of(Allowed("off", "off", url, "30/minute")).test_client() for _ in range(2))
+        wrong = [ask(client, "/calls", key="wrong").status_code for client in (one, other) for _ in range(20)]
+        assert wrong.count(429) == 10
+    assert ask(one, "/calls", key="wrong").status_code == 401, "and uncounted while it is away"
 
 
 def test_without_redis_requests_go_on_and_it_is_said_once(

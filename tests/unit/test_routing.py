@@ -252,7 +252,7 @@ def test_thousands_behind_one_carrier_are_read_once(monkeypatch: pytest.MonkeyPa
     """A claim is read once for each set of rules, not for each trunk: parsing a number is what costs."""
     read: list[str] = []
 
-    def counting(user: str, rules: NumberRules) -> list[str]:
+    def counting(user: str, rules: NumberRules) -> tuple[str, ...]:
         read.append(user)
         return forms(user, rules)
 

@@ -410,13 +410,13 @@ def test_an_old_form_does_not_widen_what_a_trunk_says_itself(world: World) -> No
 def test_what_an_organization_says_for_all_reaches_trunks_that_did_not_change() -> None:
     world = World()
     world.push("7", {"gateway": "192.0.2.1"})
-    before = world.sources.table.owners("192.0.2.1")
+    (before,) = world.sources.table.owners("192.0.2.1")
     world.shelf.stored["7"] = world.shelf.stored["7"].model_copy(
         update={"channel_limit": 3, "media": AssistantMedia(stream_url="wss://a.example.com/x")}
     )
     world.sources.refresh("7")
     (owner,) = world.sources.table.owners("192.0.2.1")
-    assert [owner] != before
+    assert owner != before
     assert 3 in [scope.channel_limit for scope in owner.scopes]
     assert (media := world.sources.media_for("7", "t0")) is not None
     assert media.stream_url == "wss://a.example.com/x"
