@@ -87,8 +87,11 @@ class FrameReader:
         with memoryview(self._buffer) as view:  # a slice of the buffer itself would be copied twice
             body = bytes(view[self._start : self._start + self._body_length])
         self._start += self._body_length
-        self._scanned = self._start
         self._block = None
+        if self._start == len(self._buffer):  # let go of a long answer now: the peer may be silent for long
+            self._buffer.clear()
+            self._start = 0
+        self._scanned = self._start
         return Frame(block, body)
 
     def _read_block(self) -> bool:
