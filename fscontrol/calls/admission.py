@@ -67,7 +67,7 @@ def source_of(organization: Organization, trunk: Trunk) -> TrunkSource:
         organization.id,
         trunk.id,
         trunk.inbound_enabled,
-        NumberRules(trunk.default_country, trunk.tech_prefix),
+        _number_rules(trunk.default_country, trunk.tech_prefix),
         trunk.default_assistant_id,
         scopes,
         trunk.media_ip_cidrs,
@@ -79,6 +79,9 @@ def source_of(organization: Organization, trunk: Trunk) -> TrunkSource:
 @functools.lru_cache(maxsize=1024)  # one object for all trunks of an organisation
 def _scope_of_all(organization: str, most: int | None, per_second: float | None) -> Scope:
     return Scope(f"organization:{organization}", most, per_second)
+
+
+_number_rules = functools.lru_cache(maxsize=1024)(NumberRules)
 
 
 def own_addresses(trunk: Trunk, standing_in: Sequence[Trunk] = ()) -> OwnAddresses:

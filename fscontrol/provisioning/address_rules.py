@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fscontrol.errors import Problem
@@ -74,19 +74,25 @@ class AddressRules:
 
     def problems(self, organization: Organization) -> list[Problem]:
         """Every address that may not be, by its path in the document."""
+        why_not = _judge(self.allowed)
         return [
             Problem(f"trunks[{index}].{field}", why)
             for index, trunk in enumerate(organization.trunks)
             for field, address in _destinations(trunk)
-            if (why := self.why_not(address)) is not None
+            if (why := why_not(address)) is not None
         ]
 
     def why_not(self, address: str) -> str | None:
         """Why a gateway may not be at this `host[:port]`; None when it may."""
-        return _why_not(address, self.allowed)
+        return _judge(self.allowed)(address)
 
 
-@functools.lru_cache(maxsize=_MOST_KEPT)
+@functools.lru_cache(maxsize=16)
+def _judge(allowed: tuple[Network, ...]) -> Callable[[str], str | None]:
+    """What is kept is kept by the address alone, which is the trunk's own text."""
+    return functools.lru_cache(maxsize=_MOST_KEPT)(functools.partial(_why_not, allowed=allowed))
+
+
 def _why_not(text: str, allowed: tuple[Network, ...]) -> str | None:
     host, _ = split_host_port(text)
     literal = plain_address(host)

@@ -41,6 +41,8 @@ _T = TypeVar("_T")
 
 _MOST_VARIABLES = 500
 _CALLS_BETWEEN_TRIMS = 100
+_WRITERS_CACHE_KB = 512
+"""SQLite's own is 2 MB for each connection. Whoever writes looks nothing up but what is written."""
 
 
 class SqliteStore(
@@ -79,6 +81,7 @@ class SqliteStore(
         try:
             _make_private_file(path)
             self._writer: sqlite3.Connection = on_a_thread(self._open, self._writer_thread)
+            self._writer.execute(f"PRAGMA cache_size=-{_WRITERS_CACHE_KB}")
             self._write(lambda db: migrate(db, vault, str(path)))
             self._reader = self._open()
         except sqlite3.Error as error:
