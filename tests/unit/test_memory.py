@@ -25,6 +25,7 @@ UNUSED = {
     "rich": "the commands' tables",
     "redis": "where the store is Redis",
     "opentelemetry": "where traces are sent",
+    "dns": "where a trunk names its carrier by a host",
     "jwt": "where tokens are let in",
     "cryptography.x509": "comes with jwt",
     "fscontrol.simulator": "the stand-in is for evaluation and tests",
