@@ -22,10 +22,7 @@ the trunks are 100 organisations'. A push carries its organisation whole, so the
 its rows is read, compared, stored sealed (twice: what is wanted, what is in force), planned, written and answered.
 Rows, fingerprints, sources, elements and documents that did not change are taken from the last time; what is left is
 about 0.08 ms a trunk. An unchanged push sends no mutation; 20 ms at 1,000 is its least, not its median, on a
-machine with other work. Memory: 60 MB idle and 120 MB at 5,000 are missed. The imports alone are 75 MB (pydantic and
-its schemas, Flask, requests, cryptography, lxml, gevent); Redis' client is left out where it is not used. A trunk
-in memory is 2 kB, its gateway and registration 1 kB; the rest is what a push of 5,000 takes while it is read and
-answered, which Python does not give back."""
+machine with other work. What memory is made of stands under `memory`."""
 CHANGES, REPEATS, FIRSTS = 7, 7, 2
 SMALL, MIDDLE, LARGE = 50, 1_000, 5_000
 SHAPES = (
