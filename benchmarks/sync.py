@@ -24,10 +24,7 @@ sources, stored texts, elements and documents that did not change are taken from
 0.04 ms a trunk. The largest parts of it, by timers: 30 ms to parse the file of 5,000 gateways that FreeSWITCH boots
 on, which proves that it holds these and no others, 18 to read the rows, 20 for the plans, 15 for the answer. Tried: to
 prove the file without a tree of it (lxml's target reads `&amp;` otherwise). An unchanged push sends no mutation, and is
-not read again where it is the same bytes. Memory: 60 MB idle and 120 MB at 5,000 are missed. The imports alone are
-75 MB (pydantic and its schemas, Flask, requests, cryptography, lxml, gevent); Redis' client is left out where it is
-not used. A trunk in memory is 2 kB, its gateway and registration 1 kB; the rest is what a push of 5,000 takes while
-it is read and answered, which Python does not give back."""
+not read again where it is the same bytes. What memory is made of stands under `memory`."""
 CHANGES, REPEATS, FIRSTS = 7, 7, 2
 SMALL, MIDDLE, LARGE = 50, 1_000, 5_000
 SHAPES = (

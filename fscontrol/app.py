@@ -14,6 +14,7 @@ import time
 import gevent
 
 from fscontrol.alarming import make_alarming
+from fscontrol.calls.asking import ask_dns
 from fscontrol.calls.book import CallBook
 from fscontrol.calls.controls import make_controls
 from fscontrol.calls.draining import Draining
@@ -25,7 +26,6 @@ from fscontrol.calls.inbound import InboundCalls
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import carried
 from fscontrol.calls.outgoing import make_outgoing
-from fscontrol.calls.resolver import DnsResolver
 from fscontrol.calls.shared_limits import make_places
 from fscontrol.calls.sources import TrunkSources
 from fscontrol.calls.steered import Steered, patience_of
@@ -92,7 +92,7 @@ class Application:
         self.reconciler = make_reconciler(
             settings, self.nodes, self.leases, self.store, self.served, self.registrations, rng.random, self.fleet,
         )  # fmt: skip
-        self.sources = TrunkSources(self.store, DnsResolver(), settings.reconcile_seconds)
+        self.sources = TrunkSources(self.store, ask_dns, settings.reconcile_seconds)
         self.reconciler.on_applied(self.sources.applied)
         self.limits = make_places(self.store, self.name, [node.name for node in self.nodes], time.monotonic)
         self.draining = Draining(self.store)

@@ -5,6 +5,7 @@ Owns: the list. Refuses: making anything; all that a door needs is the applicati
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -48,8 +49,8 @@ from fscontrol.http.known_keys import KnownKeys
 from fscontrol.http.limits import Allowed, RateLimits
 from fscontrol.http.server import make_app
 from fscontrol.http.sessions import Sessions, bridge_digest
-from fscontrol.http.tokens import tokens_of
 from fscontrol.provisioning.rpc_trunk import Binding
+from fscontrol.settings import Settings
 from fscontrol.sofia.nudge import Nudger
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def http_app(house: Application) -> Flask:
     """The HTTP application over all doors."""
     settings, store, registrations = house.settings, house.store, house.registrations
     timeout = settings.apply_timeout_seconds
-    known_keys, tokens = KnownKeys(house.keys), tokens_of(settings)
-    ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *([tokens] if tokens else [])]
+    known_keys = KnownKeys(house.keys)
+    ways: list[Recognise] = [bridge_key(settings.api_key), known_keys, *by_tokens(settings)]
     binding = Binding(settings.sip_ip, settings.sip_port, settings.rtp_ports, settings.external_ip)
     states = trunks.TrunkStates(house.watch.breakers, house.watch.tally)
     ordering = Ordering(store, house.outgoing.calls)
@@ -121,3 +122,11 @@ def http_app(house: Application) -> Flask:
     house.workers.install(app)
     limits.install(app)
     return app
+
+
+def by_tokens(settings: Settings) -> Iterator[Recognise]:
+    """The way of tokens, if any are taken. PyJWT knows keys and certificates of all kinds, which is 2 MB."""
+    if settings.jwt_secret.get_secret_value() or settings.jwt_jwks_file is not None:
+        from fscontrol.http.tokens import tokens_of
+
+        yield tokens_of(settings)

@@ -13,14 +13,14 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
-import requests
+import certifi
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import TimeoutError as TooSlow
 
 from fscontrol.backend.deadline import within
 from fscontrol.errors import UrlRefused, UrlUnavailable
@@ -76,13 +76,10 @@ class Outside:
             answer, _ = _exchange(session, "POST", url, body, headers, deadline_seconds, 0)
             return answer.status
 
-    def _session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(self._connect)
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, adapter)
+    def _session(self) -> urllib3.PoolManager:
+        """Connections of one exchange. It takes nothing from the environment and keeps no cookies."""
+        session = urllib3.PoolManager(ca_certs=certifi.where())
+        session.pool_classes_by_scheme = _pools(self._connect)
         return session
 
     def _connect(self, host: str, port: int, timeout: float | None) -> socket.socket:
@@ -104,34 +101,45 @@ class Outside:
 
 
 def _exchange(
-    session: requests.Session, method: str, url: str, body: bytes, headers: Mapping[str, str],
+    session: urllib3.PoolManager, method: str, url: str, body: bytes, headers: Mapping[str, str],
     timeout: float, most_bytes: int,
 ) -> tuple[OutsideAnswer, str | None]:  # fmt: skip
     """One request; the answer, and where it redirects to."""
-    sent = {"Accept-Encoding": "identity", "User-Agent": "fscontrol", **headers}
     try:
-        with session.request(
-            method, url, data=body or None, headers=sent, stream=True, allow_redirects=False, timeout=timeout
-        ) as response:
+        sent = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "fscontrol"}
+        response = session.urlopen(
+            method, url, body=body or None, headers={**sent, **_authorization(url), **headers},
+            retries=False, redirect=False, preload_content=False, timeout=timeout,
+        )  # fmt: skip
+        try:
             kind = response.headers.get("Content-Type", "")
-            if response.is_redirect:
-                return OutsideAnswer(response.status_code, kind, b""), response.headers["Location"]
-            return OutsideAnswer(response.status_code, kind, _bounded(response, url, most_bytes)), None
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            location = response.get_redirect_location()
+            if location:
+                return OutsideAnswer(response.status, kind, b""), location
+            return OutsideAnswer(response.status, kind, _bounded(response, url, most_bytes)), None
+        finally:
+            response.close()
+    except (HTTPError, OSError, ValueError) as error:
         forbidden = _cause(error, _Forbidden)
         if forbidden is not None:
             raise UrlRefused(f"{_shown(url)} may not be reached: {forbidden}") from None
         raise UrlUnavailable(f"{_shown(url)} gave no whole answer: {_why(error)}") from None
 
 
-def _bounded(response: requests.Response, url: str, most_bytes: int) -> bytes:
+def _authorization(url: str) -> Mapping[str, str]:
+    """Of the user that the URL names, if it names one."""
+    user = urllib3.util.parse_url(url).auth
+    return urllib3.util.make_headers(basic_auth=unquote(user)) if user else {}
+
+
+def _bounded(response: urllib3.BaseHTTPResponse, url: str, most_bytes: int) -> bytes:
     if not most_bytes:
         return b""
     length = response.headers.get("Content-Length", "")
     read = bytearray()
     if length.isdigit() and int(length) > most_bytes:
         raise UrlRefused(f"{_shown(url)} is longer than {most_bytes} bytes")
-    while piece := response.raw.read(_PIECE, decode_content=False):
+    while piece := response.read(_PIECE, decode_content=False):
         read += piece
         if len(read) > most_bytes:
             raise UrlRefused(f"{_shown(url)} is longer than {most_bytes} bytes")
@@ -170,30 +178,18 @@ def _cause(error: BaseException, kind: type[OSError]) -> OSError | None:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, requests.exceptions.SSLError) or _cause(error, ssl.SSLError):
+    if isinstance(error, SSLError) or _cause(error, ssl.SSLError):
         return "TLS failed; is its certificate valid?"
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "too slow"
     if _cause(error, socket.gaierror):
         return "its name does not resolve"
-    if isinstance(error, requests.ConnectionError) and _cause(error, ConnectionRefusedError):
+    if isinstance(error, NewConnectionError) and _cause(error, ConnectionRefusedError):
         return "it cannot be connected to"
+    if isinstance(error, TooSlow) and not isinstance(error, NewConnectionError):
+        return "too slow"
     return f"the connection broke ({type(error).__name__})"
 
 
 Connect = Callable[[str, int, float | None], socket.socket]
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """requests over connections that `connect` makes."""
-
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._connect)
 
 
 def _pools(connect: Connect) -> dict[str, type[HTTPConnectionPool]]:
@@ -202,7 +198,7 @@ def _pools(connect: Connect) -> dict[str, type[HTTPConnectionPool]]:
             timeout = self.timeout if isinstance(self.timeout, int | float) else None
             return connect(self._dns_host, self.port, timeout)
         except OSError as error:
-            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
+            raise NewConnectionError(self, str(error)) from error
 
     class Plain(HTTPConnection):
         _new_conn = new_connection

@@ -7,6 +7,7 @@ Refuses: everything an INVITE says about itself; `gw=`, Via, Contact and every o
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,20 +60,28 @@ def source_of(organization: Organization, trunk: Trunk) -> TrunkSource:
     """The trunk as admission and routing know it."""
     scopes = (
         Scope(f"trunk:{organization.key}/{trunk.id}", trunk.channel_limit, trunk.calls_per_second),
-        Scope(f"organization:{organization.key}", organization.channel_limit, organization.calls_per_second),
+        _scope_of_all(organization.key, organization.channel_limit, organization.calls_per_second),
     )
     return TrunkSource(
         organization.key,
         organization.id,
         trunk.id,
         trunk.inbound_enabled,
-        NumberRules(trunk.default_country, trunk.tech_prefix),
+        _number_rules(trunk.default_country, trunk.tech_prefix),
         trunk.default_assistant_id,
         scopes,
         trunk.media_ip_cidrs,
         rules_of(trunk),
         answer_rules_of(trunk),
     )
+
+
+@functools.lru_cache(maxsize=1024)  # one object for all trunks of an organisation
+def _scope_of_all(organization: str, most: int | None, per_second: float | None) -> Scope:
+    return Scope(f"organization:{organization}", most, per_second)
+
+
+_number_rules = functools.lru_cache(maxsize=1024)(NumberRules)
 
 
 def own_addresses(trunk: Trunk, standing_in: Sequence[Trunk] = ()) -> OwnAddresses:
@@ -111,7 +120,7 @@ def _usable(networks: Iterable[Network]) -> tuple[Network, ...]:
 
 
 def _is_nobody(network: Network) -> bool:
-    return network.num_addresses == 1 and network.network_address.is_unspecified
+    return network.prefixlen == network.max_prefixlen and network.network_address.is_unspecified
 
 
 _MOST_KEPT = 256

@@ -32,9 +32,13 @@ class AnswerRules:
     agent_id: str = ""
 
 
+_USUAL = AnswerRules()
+"""What most trunks have: one object for all of them."""
+
+
 def answer_rules_of(trunk: Trunk) -> AnswerRules:
     """Those of a trunk."""
-    return AnswerRules(
+    found = AnswerRules(
         trunk.carried_codecs,
         trunk.dtmf_mode,
         trunk.media_encryption,
@@ -42,6 +46,7 @@ def answer_rules_of(trunk: Trunk) -> AnswerRules:
         tuple(trunk.headers_to_variables.items()),
         trunk.agent_id,
     )
+    return _USUAL if found == _USUAL else found
 
 
 def why_not_answerable(rules: AnswerRules, sdp: str) -> str | None:

@@ -7,7 +7,6 @@ imported, and the system's resolver runs in gevent's threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +40,6 @@ class Resolved:
 
     addresses: tuple[str, ...]
     ttl: float
-
-
-Resolve = Callable[[Question], Resolved]
-"""Answers a question. Raises `OSError` when nobody answered, so that what was known before stays."""
 
 
 class DnsResolver:

@@ -26,6 +26,10 @@ class InboundRules:
     api_bearer_token: SecretStr = field(default=SecretStr(""), repr=False)
 
 
+_USUAL = InboundRules()
+"""What most trunks have: one object for all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class GoOn:
     """The call goes to its assistant."""
@@ -63,7 +67,7 @@ RuleAction = GoOn | RejectByRule | PlayAndHangUp | NotifyThenReject
 
 def rules_of(trunk: Trunk) -> InboundRules:
     """The rule of a trunk."""
-    return InboundRules(
+    found = InboundRules(
         trunk.inbound_rule,
         trunk.reject_incoming_calls,
         trunk.reject_sip_code,
@@ -72,6 +76,7 @@ def rules_of(trunk: Trunk) -> InboundRules:
         trunk.inbound_webhook_url,
         trunk.api_bearer_token,
     )
+    return _USUAL if found == _USUAL else found
 
 
 def decide(rules: InboundRules) -> RuleAction:

@@ -17,9 +17,9 @@ from gevent.event import Event as Flag
 from gevent.pool import Pool
 
 from fscontrol.calls.admission import Question, SourceTable, networks_of
+from fscontrol.calls.asking import Resolve
 from fscontrol.calls.name_cache import NameCache
 from fscontrol.calls.registrars import Registrars
-from fscontrol.calls.resolver import Resolve
 from fscontrol.calls.source_entries import Entries, Entry, Place, Swap, entry_of, said_of_all
 from fscontrol.errors import SecretUnreadable, StoreError
 from fscontrol.esl.event import Event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import secrets
 import signal
@@ -20,6 +21,9 @@ from fscontrol import settings as configuration
 from fscontrol.cli.command import examples
 from fscontrol.settings import NodeAddress, Settings
 
+LARGE_BYTES = 512 * 1024
+"""What is larger is memory of its own, which goes back to the system when it is freed. Each costs a system call."""
+_M_MMAP_THRESHOLD = -3  # malloc.h
 GARBAGE_THRESHOLD = 25_000
 """Objects made, less those freed, before the youngest are looked at; Python's own is 700."""
 TURN_SECONDS = 0.0005
@@ -55,6 +59,7 @@ def serve(simulate: bool, workers: int | None) -> None:
         return
     from fscontrol.app import Application  # a supervisor does without
 
+    give_back_large_memory()
     with simulation(settings) if simulate else contextlib.nullcontext(settings) as chosen:
         configuration.require_safe(chosen)
         application = Application(chosen)
@@ -75,6 +80,17 @@ def supervise(settings: Settings, *, simulate: bool) -> None:
         raise click.UsageError("--simulate has its FreeSWITCH in the process itself: it goes with one worker")
     configuration.require_safe(settings)
     Supervisor(settings).run()
+
+
+def give_back_large_memory() -> None:
+    """Have the C library return large blocks at once.
+
+    glibc raises the bound to the largest block freed so far, 32 MB at most. After one answer of 5 MB all such come from
+    the heap, small things that stay come to lie between them, and nothing of it is given back: 8 MB after a push of
+    5,000 trunks, 18 MB after its repetition. Other C libraries have no such bound.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def collect_garbage_less_often() -> None:

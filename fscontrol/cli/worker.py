@@ -31,9 +31,15 @@ def worker(
 ) -> None:
     """Serve as one of several, on the sockets and until the end of the supervisor."""
     from fscontrol.app import Application
-    from fscontrol.cli.serve import collect_garbage_less_often, take_turns_often, told_to_stop
+    from fscontrol.cli.serve import (
+        collect_garbage_less_often,
+        give_back_large_memory,
+        take_turns_often,
+        told_to_stop,
+    )
     from fscontrol.telemetry import logs
 
+    give_back_large_memory()
     settings = configuration.load().with_(workers=of)
     logs.configure(settings.log_format, settings.log_level)
     stop = told_to_stop()

@@ -96,9 +96,14 @@ class FrameReader:
         end = start + self._body_length
         if len(self._buffer) < end:
             return None
-        self._start = self._scanned = end
+        body = bytes(self._buffer[start:end])
+        self._start = end
         self._block = None
-        return Frame(block, bytes(self._buffer[start:end]))
+        if end == len(self._buffer):  # let go of a long answer now: the peer may be silent for long
+            self._buffer.clear()
+            self._start = 0
+        self._scanned = self._start
+        return Frame(block, body)
 
     def _read_block(self) -> bool:
         buffer, start = self._buffer, self._start

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from fscontrol.http.described import Described
 from fscontrol.http.trunk_answers import ShownTrunk
 from fscontrol.model.assistant_media import AssistantMedia
 from fscontrol.model.call import CallRecord, Candidate, Step
@@ -25,7 +26,7 @@ OrganizationId = int | str
 Seconds = Annotated[float, Field(description="Seconds since the epoch.")]
 
 
-class Page(BaseModel, Generic[Row]):
+class Page(Described, Generic[Row]):
     """A part of a list."""
 
     items: list[Row]
@@ -34,14 +35,14 @@ class Page(BaseModel, Generic[Row]):
     limit: int
 
 
-class Said(BaseModel):
+class Said(Described):
     """Done; the message says what."""
 
     success: bool
     message: str
 
 
-class SyncGateway(BaseModel):
+class SyncGateway(Described):
     """What became of one gateway; where an old one stays in force, `gateway`, `loaded` and `state` are of that one."""
 
     trunk_id: str
@@ -52,7 +53,7 @@ class SyncGateway(BaseModel):
     detail: str | None
 
 
-class SyncNode(BaseModel):
+class SyncNode(Described):
     """How far one node got with a push."""
 
     node: str
@@ -73,7 +74,7 @@ class Synced(Said):
     nodes: list[SyncNode]
 
 
-class DeletedOn(BaseModel):
+class DeletedOn(Described):
     """Whether the gateways are gone from a node."""
 
     node: str
@@ -87,7 +88,7 @@ class Deleted(Said):
     nodes: list[DeletedOn]
 
 
-class Progress(BaseModel):
+class Progress(Described):
     """Which generation is wanted on a node, which it has whole, and why they differ."""
 
     node: str
@@ -98,7 +99,7 @@ class Progress(BaseModel):
     at: Seconds | None
 
 
-class OrganizationRow(BaseModel):
+class OrganizationRow(Described):
     """An organisation in a list."""
 
     organization_id: OrganizationId
@@ -110,7 +111,7 @@ class OrganizationRow(BaseModel):
     nodes: list[Progress]
 
 
-class UnreadableRow(BaseModel):
+class UnreadableRow(Described):
     """An organisation whose document does not open with the keys given."""
 
     organization_id: OrganizationId
@@ -122,7 +123,7 @@ class OrganizationPage(Page[OrganizationRow | UnreadableRow]):
     """Organisations, by key."""
 
 
-class GatewayRow(BaseModel):
+class GatewayRow(Described):
     """How a gateway registers on a node. REGED stays REGED while it is `refreshing`.
 
     `addresses` are where its trunk is at the carrier; no name and none: not ours, or the trunk is enabled no more.
@@ -150,7 +151,7 @@ class GatewayPage(Page[GatewayRow]):
     """Gateways, by node and name."""
 
 
-class Moment(BaseModel):
+class Moment(Described):
     """One change of a gateway's state."""
 
     at: Seconds
@@ -166,7 +167,7 @@ class GatewayOnNode(GatewayRow):
     timeline: list[Moment]
 
 
-class GatewayShown(BaseModel):
+class GatewayShown(Described):
     """One gateway on each of its nodes."""
 
     gateway: str
@@ -187,7 +188,7 @@ class Registered(Said):
     nodes: list[RegisteredOn]
 
 
-class ShownMedia(AssistantMedia):
+class ShownMedia(AssistantMedia, defer_build=True):
     """How calls reach their assistants; of the headers only the names."""
 
     stream_token: BearerToken = Field(default=SecretStr(""), exclude=True)
@@ -203,7 +204,7 @@ class OrganizationShown(OrganizationRow):
     gateways: list[GatewayRow]
 
 
-class CallRow(CallRecord):
+class CallRow(CallRecord, defer_build=True):
     """A call in a list: without the candidates and steps of its decision."""
 
     candidates: tuple[Candidate, ...] = Field(default=(), exclude=True)
@@ -222,7 +223,7 @@ class Acted(Said):
     file: str | None = None
 
 
-class Explained(BaseModel):
+class Explained(Described):
     """What would become of an INVITE, and why."""
 
     decision: str
@@ -244,20 +245,20 @@ class DeadLetterPage(Page[OutboxMessage]):
     """What was given up, newest first."""
 
 
-class OutboxShown(OutboxDepth):
+class OutboxShown(OutboxDepth, defer_build=True):
     """What the backend was not told."""
 
     dead_letters: DeadLetterPage
 
 
-class Resent(BaseModel):
+class Resent(Described):
     """How many dead letters were queued again."""
 
     success: Literal[True]
     resent: int
 
 
-class NodeShown(BaseModel):
+class NodeShown(Described):
     """A FreeSWITCH; `holder` is the control plane that steers it, `to_move` what other nodes are to register."""
 
     node: str
@@ -273,7 +274,7 @@ class NodeShown(BaseModel):
     to_move: int
 
 
-class NodeList(BaseModel):
+class NodeList(Described):
     """All nodes; as many as FSCONTROL_NODES names, so not in pages."""
 
     items: list[NodeShown]
@@ -285,13 +286,13 @@ class Drained(Said):
     node: NodeShown
 
 
-class Alive(BaseModel):
+class Alive(Described):
     """The process answers."""
 
     status: Literal["ok"]
 
 
-class Ready(BaseModel):
+class Ready(Described):
     """The store and each node: whether there is what work needs."""
 
     status: Literal["ready", "not ready"]

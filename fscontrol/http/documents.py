@@ -15,14 +15,14 @@ from fscontrol.model.organization import PhoneNumber, Reference
 from fscontrol.model.trunk import Identifier, Trunk
 
 
-class PushedTrunk(Trunk):
+class PushedTrunk(Trunk, defer_build=True):
     """A trunk; its id is derived from its name when there is none, and `register` from the credentials."""
 
     id: Identifier | None = None  # type: ignore[assignment]  # `sync_document` fills it in
     register_: bool | None = Field(default=None, alias="register")  # type: ignore[assignment]  # so too
 
 
-class PushedNumber(PhoneNumber):
+class PushedNumber(PhoneNumber, defer_build=True):
     """A number and who answers it."""
 
     id: Reference | None = None  # type: ignore[assignment]  # the number itself, where there is none
@@ -36,7 +36,7 @@ _PUSH: JsonDict = {
 }
 
 
-class PushedOrganization(BaseModel):
+class PushedOrganization(BaseModel, defer_build=True):
     """An organisation whole: what is not in it is removed."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_PUSH]})
@@ -52,7 +52,7 @@ class PushedOrganization(BaseModel):
     phone_numbers: Annotated[list[PushedNumber], Field(max_length=200_000)] = []
 
 
-class PastedInvite(BaseModel):
+class PastedInvite(BaseModel, defer_build=True):
     """An INVITE as text, and where it came from; without that, what its Via says."""
 
     model_config = ConfigDict(
@@ -62,7 +62,7 @@ class PastedInvite(BaseModel):
     source_ip: str | None = None
 
 
-class ToResend(BaseModel):
+class ToResend(BaseModel, defer_build=True):
     """Which dead letters, by call_sid; without `keys` all of them."""
 
     model_config = ConfigDict(

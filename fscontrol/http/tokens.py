@@ -219,10 +219,8 @@ class Tokens:
         raise failure
 
 
-def tokens_of(settings: Settings) -> Tokens | None:
-    """What the settings say of tokens; None: there are none. Raises `ConfigurationError` for a file without keys."""
+def tokens_of(settings: Settings) -> Tokens:
+    """Those that the settings let in. Raises `ConfigurationError` for a file without keys."""
     secret, path = settings.jwt_secret.get_secret_value(), settings.jwt_jwks_file
-    if not secret and path is None:
-        return None
     key_set = None if path is None else KeySet(path)
     return Tokens(secret.encode(), key_set, settings.jwt_audience, settings.jwt_issuer)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from fscontrol.calls.breaker import BreakerState
+from fscontrol.http.described import Described
 from fscontrol.model.inbound_rule import BearerToken
 from fscontrol.model.trunk import Secret, Trunk
 
 _Moment = Annotated[float, Field(description="Seconds since the epoch.")]
 
 
-class BreakerShown(BaseModel):
+class BreakerShown(Described):
     """A trunk's circuit breaker; `until`: when a call may try again. `trips`: times in a row that it opened."""
 
     state: BreakerState
@@ -23,7 +24,7 @@ class BreakerShown(BaseModel):
     trips: int
 
 
-class FiguresOfDirection(BaseModel):
+class FiguresOfDirection(Described):
     """Of the last hour: `asr` in percent, `acd` and `pdd` in seconds; 0 where nothing says anything."""
 
     asr: float
@@ -42,7 +43,7 @@ class FiguresShown(FiguresOfDirection):
     outbound: FiguresOfDirection
 
 
-class TrunkState(BaseModel):
+class TrunkState(Described):
     """How a trunk does."""
 
     is_cb_tripped: bool

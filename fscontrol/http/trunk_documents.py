@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from fscontrol.backend.messages import timestamp
 from fscontrol.errors import InvalidDocument, InvalidUpdate, MalformedBody, Problem
+from fscontrol.http.described import Described
 from fscontrol.model.findings import parts_of, problems_of
 from fscontrol.model.kept_trunk import KeptTrunk
 from fscontrol.model.organization import TrunkTimes
@@ -169,7 +170,7 @@ def _model(name: str, doc: str, fields: Mapping[str, Any]) -> type[BaseModel]:
         _INSIDE.get(name, name): (kind, Field(default, alias=name))
         for name, (kind, default) in fields.items()
     }
-    inside |= {"__doc__": doc, "__config__": ConfigDict(extra="forbid")}
+    inside |= {"__doc__": doc, "__config__": ConfigDict(extra="forbid", defer_build=True)}
     model: type[BaseModel] = create_model(name, **inside)
     return model
 
@@ -203,7 +204,7 @@ TrunkAnswer = _model(
 )
 
 
-class SyncAnswer(BaseModel):
+class SyncAnswer(Described):
     """What sync counted."""
 
     success: bool

@@ -99,7 +99,8 @@ class CallStream:
         self._why: End | None = None
         self._woken = Signal()
         self._playout = Playout()
-        self._heard_assistant = Signal()
+        self._heard_assistant = False
+        self._next_look = loop.Timer(self._look)
         self._last_datagram = clock()
         self._datagrams_in = self._datagrams_out = self._strangers = 0
         self._trouble = ""
@@ -109,16 +110,15 @@ class CallStream:
         """Stream until the end and return why it ended. Raises `MediaError` when it cannot begin."""
         udp = self._udp = loop.datagram_socket(self._our_ip)
         readable = gevent.get_hub().loop.io(udp.fileno(), loop.READ)
-        watch = gevent.Greenlet(self._watch)
         try:
             self._open()
             self._start_unicast(*udp.getsockname()[:2])
             self._last_datagram = self._clock()
             readable.start(self._datagram)
-            watch.start()
+            self._next_look.set(0.0 if self._heard_assistant else self._deadlines.first_audio)
             return self._until_ended()
         finally:
-            watch.kill(block=False)
+            self._next_look.stop()
             readable.stop()
             readable.close()
             self._close()
@@ -229,8 +229,9 @@ class CallStream:
     def _take(self, message: str | bytes) -> None:
         match twilio.parse(message):
             case Media(audio):
-                if audio and not self._heard_assistant.is_set():
-                    self._heard_assistant.set()
+                if audio and not self._heard_assistant:
+                    self._heard_assistant = True
+                    self._next_look.bring_forward()
                 self._playout.write(audio)
             case Mark(name):
                 self._playout.mark(name)
@@ -281,15 +282,15 @@ class CallStream:
             return True
         return False
 
-    def _watch(self) -> None:
-        if not self._heard_assistant.wait(self._deadlines.first_audio):
+    def _look(self) -> None:
+        """End the stream when one of the two has been silent for too long."""
+        quiet = self._clock() - self._last_datagram
+        if not self._heard_assistant:
             self.end(End.NO_AUDIO)
-        while True:
-            quiet = self._clock() - self._last_datagram
-            if quiet >= self._deadlines.idle:
-                self.end(End.NO_CALLER)
-                return
-            gevent.sleep(self._deadlines.idle - quiet)
+        elif quiet >= self._deadlines.idle:
+            self.end(End.NO_CALLER)
+        else:
+            self._next_look.set(self._deadlines.idle - quiet)
 
     def _close(self) -> None:
         if self._udp is not None:

@@ -31,7 +31,7 @@ _RESERVED = 0x70
 _OPCODE = 0x0F
 _WHOLE_TEXT = _FINAL | TEXT
 _LONGEST_CONTROL = 125
-_KEYS_DRAWN = 256
+_KEYS_DRAWN = 64
 
 Received = tuple[int, bytes]
 """The opcode and the payload of a whole message (TEXT, BINARY) or of a control frame."""

@@ -157,7 +157,8 @@ def _parameters(organization: str, trunk: Trunk, address: str) -> tuple[tuple[st
     """sofia's parameters (FREESWITCH.md §1), in a fixed order; what has sofia's default is left out."""
     username = trunk.auth_username or trunk.username
     password = trunk.password.get_secret_value()
-    chosen: list[tuple[str, str]] = [("proxy", address), ("register", "true" if trunk.register_ else "false")]
+    registers = ("register", "true") if trunk.register_ else ("register", "false")
+    chosen: list[tuple[str, str]] = [("proxy", address), registers]
     if trunk.username or username:
         chosen.append(("username", trunk.username or username))
     if trunk.auth_username and trunk.auth_username != trunk.username:

@@ -53,6 +53,7 @@ def inner_address(address: Address) -> ipaddress.IPv4Address | None:
     return ipaddress.IPv4Address(low) if is_compatible or any(address in one for one in _NAT64) else None
 
 
+@functools.lru_cache(maxsize=1024)  # thousands of trunks lead to few carriers: half a kilobyte of each
 def host_network(address: Address) -> Network:
     """The network of one address."""
     return ipaddress.ip_network(address)

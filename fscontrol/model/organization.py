@@ -6,6 +6,7 @@ Owns: the rules that need the whole organisation. Refuses: duplicate trunk ids o
 from __future__ import annotations
 
 import re
+import sys
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -96,8 +97,8 @@ class Organization(FrozenModel):
 
     @property
     def key(self) -> str:
-        """The id as text: 7 and "7" are one organisation."""
-        return str(self.id)
+        """The id as text: 7 and "7" are one organisation. One text, however many trunks keep it."""
+        return sys.intern(str(self.id))
 
     def media_for(self, trunk: Trunk, direction: str = "inbound") -> AssistantMedia:
         """How calls over a trunk reach their assistant: the trunk's own stream goes before the organisation's.

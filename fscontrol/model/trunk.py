@@ -20,6 +20,7 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from fscontrol.model.call_template import StreamTemplate
 from fscontrol.model.inbound_rule import BearerToken, InboundRule, Rule, WebUrl
@@ -29,6 +30,8 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?<!-)")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 # Also what XML 1.0 has no way to write: accepted here, it would be stored and could never be rendered.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+
+_VARIABLE_NAME = r"^[A-Za-z_]\w{0,63}$"
 
 
 class FrozenModel(BaseModel):
@@ -143,6 +146,12 @@ def _none_is_empty(value: object) -> object:
     return "" if value is None else value
 
 
+def _variable_name(value: str) -> str:
+    if not re.fullmatch(_VARIABLE_NAME, value):
+        raise PydanticKnownError("string_pattern_mismatch", {"pattern": _VARIABLE_NAME})
+    return value
+
+
 Name = Annotated[
     str,
     Field(min_length=1, max_length=100),
@@ -175,6 +184,12 @@ Identifier = Annotated[
 ]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9\-]{0,63}$")]
 FailoverKey = Annotated[str, BeforeValidator(_text), Field(pattern=r"^([3-6][0-9]{2}|[A-Z][A-Z0-9_]{2,63})$")]
+# Checked by Python: repeating the letters of all scripts 64 times costs 7 MB in pydantic's regular expressions.
+VariableName = Annotated[
+    str,
+    AfterValidator(_variable_name),
+    Field(json_schema_extra={"pattern": _VARIABLE_NAME}),
+]
 Codec = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-@]{1,32}$")]
 CARRIED_CODECS = ("PCMU", "PCMA")
 """What a stock FreeSWITCH has without a module, at the rate of the stream to the assistant."""
@@ -219,9 +234,7 @@ class Trunk(FrozenModel):
     leading_plus: bool | None = None
     tech_prefix: Annotated[str, Field(pattern=r"^[0-9*#]{0,16}$")] = ""
     headers: dict[HeaderName, Line] = Field(default_factory=dict)
-    headers_to_variables: dict[HeaderName, Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,63}$")]] = Field(
-        default_factory=dict, max_length=50
-    )
+    headers_to_variables: dict[HeaderName, VariableName] = Field(default_factory=dict, max_length=50)
     dtmf_mode: Literal["rfc2833", "info", "none"] | None = None
     default_country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
     ring_timeout_seconds: int | None = Field(default=None, ge=1, le=600)

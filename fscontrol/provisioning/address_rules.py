@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fscontrol.errors import Problem
@@ -77,21 +77,26 @@ class AddressRules:
 
     def problems(self, organization: Organization) -> list[Problem]:
         """Every address that may not be, by its path in the document."""
+        why_not = _judge(self)
         return [
             Problem(f"trunks[{index}].{field}", why)
             for index, trunk in enumerate(organization.trunks)
             for field, address in _destinations(trunk)
-            if (why := self.why_not(address)) is not None
+            if (why := why_not(address)) is not None
         ]
 
     def why_not(self, address: str) -> str | None:
         """Why a gateway may not be at this `host[:port]`; None when it may."""
-        return _why_not(address, self)
+        return _judge(self)(address)
 
 
-@functools.lru_cache(maxsize=_MOST_KEPT)
-def _why_not(text: str, rules: AddressRules) -> str | None:
-    allowed = rules.allowed
+@functools.lru_cache(maxsize=16)
+def _judge(rules: AddressRules) -> Callable[[str], str | None]:
+    """What is kept is kept by the address alone, which is the trunk's own text."""
+    return functools.lru_cache(maxsize=_MOST_KEPT)(functools.partial(_why_not, allowed=rules.allowed))
+
+
+def _why_not(text: str, allowed: tuple[Network, ...]) -> str | None:
     host, _ = split_host_port(text)
     literal = plain_address(host)
     if literal is None:

@@ -42,12 +42,15 @@ def trunk_times(old: Organization | None, trunks: Sequence[Trunk], now: float) -
     """When each of these was made and changed last, by what was stored before; pure."""
     before = {trunk.id: trunk for trunk in (_as_edited(old).trunks if old else ())}
     known = old.trunk_times if old else {}
+    of_new_ones = TrunkTimes(created_at=now, updated_at=now)
     found: dict[str, TrunkTimes] = {}
     for trunk in trunks:
-        times = known.get(trunk.id) or TrunkTimes(created_at=now, updated_at=now)
-        was = before.get(trunk.id)
-        is_same = was is trunk or was == trunk
-        found[trunk.id] = times if is_same else times.model_copy(update={"updated_at": now})
+        was, times = before.get(trunk.id), known.get(trunk.id)
+        if times is None:
+            times = of_new_ones
+        elif was is not trunk and was != trunk:
+            times = times.model_copy(update={"updated_at": now})
+        found[trunk.id] = times
     return found
 
 

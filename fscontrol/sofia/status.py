@@ -7,6 +7,7 @@ explicitly that it worked. `+OK` alone proves nothing, and an unknown profile is
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def _gateways(text: str) -> Iterator[GatewayStatus]:
 
 
 def _status(fields: Mapping[str, str]) -> GatewayStatus:
-    status = fields.get("status", "")
+    status = sys.intern(fields.get("status", ""))  # UP or DOWN: one text for all gateways that keep it
     uptime = _number(fields.get("uptime-usec"))
     return GatewayStatus(
         fields["name"],

@@ -22,6 +22,8 @@ from fscontrol.telemetry.threads import on_a_thread
 
 _T = TypeVar("_T")
 
+_CACHE_KB = 512
+"""SQLite's own is 2 MB for each connection. Whoever writes looks nothing up but what is written."""
 _MOST_TOGETHER = 100
 """Writes in a transaction: other processes wait for its end."""
 
@@ -42,6 +44,7 @@ class SqliteWriter:
     def __init__(self, open_connection: Callable[[], sqlite3.Connection]) -> None:
         self._thread = ThreadPool(1)
         self._connection: sqlite3.Connection = on_a_thread(open_connection, self._thread)
+        self._connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
         self._waiting: deque[_Write] = deque()
         self._is_writing = False
 

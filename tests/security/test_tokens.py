@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from flask import Blueprint, Flask, Response, jsonify, request
 
+from fscontrol.doors import by_tokens
 from fscontrol.errors import ConfigurationError
 from fscontrol.http import auth, tokens
 from fscontrol.http.operation import operation
@@ -372,9 +373,8 @@ def test_which_keys_of_a_file_are_taken(tmp_path: Path, private: rsa.RSAPrivateK
 
 
 def test_nothing_is_taken_unless_set() -> None:
-    assert tokens_of(load({}, None)) is None
-    made = tokens_of(load({"FSCONTROL_JWT_SECRET": SECRET.decode()}, None))
-    assert made is not None
+    assert list(by_tokens(load({}, None))) == []
+    (made,) = by_tokens(load({"FSCONTROL_JWT_SECRET": SECRET.decode()}, None))
     assert made(hs256())
 
 

@@ -7,13 +7,16 @@ import io
 import socket as plain_socket
 import struct
 import wave
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import gevent
 import pytest
 from gevent import socket
+from gevent.server import StreamServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +26,7 @@ from fscontrol.calls.audio_content import kind_of
 from fscontrol.calls.fetched_audio import FetchedAudio
 from fscontrol.errors import AudioRefused, DeliveryError, FscontrolError, UrlRefused, UrlUnavailable
 from tests.backends import Answerer, Request, TestBackend, answer, raw, running_backend
+from tests.certificates import Authority
 
 
 def wav(coding: int = 1, channels: int = 1, rate: int = 8000, samples: bytes = bytes(320)) -> bytes:
@@ -231,6 +235,42 @@ def test_a_webhook_is_posted_and_no_redirect_followed(server: TestBackend) -> No
     assert (told.path, told.body, told.headers["authorization"]) == ("/hook", b'{"a":1}', "Bearer x")
     with pytest.raises(UrlRefused):
         Outside(allow_private=False).post(f"{server.url}/hook", b"{}", {}, 5.0)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # gevent's socket of a failed handshake
+def test_only_a_certificate_that_somebody_vouches_for_is_taken(
+    server: TestBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    context = authority.server("server", asks_for_certificates=False)
+    over_tls = StreamServer(("127.0.0.1", 0), server.handle, ssl_context=context)
+    over_tls.start()
+    url = f"https://127.0.0.1:{over_tls.server_port}/a?b=c%20d"
+    with pytest.raises(UrlUnavailable, match="TLS failed"):
+        Outside(allow_private=True).get(url, 5.0, 1000)
+    assert not server.requests
+    monkeypatch.setattr(certifi, "where", lambda: str(authority.path))
+    assert Outside(allow_private=True).get(url, 5.0, 1000).body == WAV
+    assert [request.path for request in server.requests] == ["/a?b=c%20d"]
+    over_tls.stop(timeout=1)
+
+
+def test_only_the_url_says_who_asks_and_which_way(
+    server: TestBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The environment's proxy and the credentials in ~/.netrc are its owner's, and not for whom a tenant names."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password canary")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    outside = Outside(allow_private=True)
+    outside.get(f"{server.url}/a", 5.0, 1000)
+    outside.get(server.url.replace("//", "//user:p%40ss@"), 5.0, 1000)
+    plain, named = server.requests
+    assert "authorization" not in plain.headers
+    assert named.headers["authorization"] == "Basic " + b64encode(b"user:p@ss").decode()
 
 
 def test_nobody_there(tmp_path: Path) -> None:

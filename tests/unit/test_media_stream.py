@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from fscontrol.media.stream import MOST_OUTGOING, CallStream, Deadlines, End
 from tests.waiting import eventually
 
 LOCAL = "127.0.0.1"
+MEDIA = json.dumps({"event": "media", "media": {"payload": "gICA"}})
 
 
 @dataclass(slots=True)
@@ -64,14 +66,19 @@ class Assistant:
 class Call:
     """A running stream, and FreeSWITCH's end of it. `assistants` are opened one after another."""
 
-    def __init__(self, *assistants: Assistant) -> None:
+    def __init__(self, *assistants: Assistant, deadlines: Deadlines | None = None) -> None:
         self.may_open = gevent.event.Event()
         self.may_open.set()
         self._assistants = iter(assistants)
         self._port = 0
         messages = twilio.Stream("MZ1", "sip-1", {})
         self.stream = CallStream(
-            messages, self._open, self._unicast, our_ip=LOCAL, node_ip=LOCAL, deadlines=Deadlines()
+            messages,
+            self._open,
+            self._unicast,
+            our_ip=LOCAL,
+            node_ip=LOCAL,
+            deadlines=deadlines or Deadlines(),
         )
         self.switch = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.switch.bind((LOCAL, 0))
@@ -100,8 +107,8 @@ class Call:
 
 
 @contextlib.contextmanager
-def calling(*assistants: Assistant) -> Iterator[Call]:
-    call = Call(*assistants)
+def calling(*assistants: Assistant, deadlines: Deadlines | None = None) -> Iterator[Call]:
+    call = Call(*assistants, deadlines=deadlines)
     try:
         yield call
     finally:
@@ -170,8 +177,7 @@ def test_what_the_assistant_says_is_played_by_the_clock_and_marked() -> None:
     assistant = Assistant()
     with calling(assistant) as call:
         call.says(1)
-        media = json.dumps({"event": "media", "media": {"payload": "gICA"}})
-        assistant.said = [media, '{"event":"mark","mark":{"name":"m"}}', "rubbish"]
+        assistant.said = [MEDIA, '{"event":"mark","mark":{"name":"m"}}', "rubbish"]
         assistant.readable()
         assert call.stream.figures.bad_messages == 1
         call.stream.tick(late=False)
@@ -192,3 +198,31 @@ def test_an_end_is_told_and_closes(why: End) -> None:
         assert call.running.get(timeout=5) is why
         assert assistant.taken[-1]["event"] == "stop"
         assert assistant.is_closed
+
+
+def test_an_assistant_that_says_nothing_is_given_up() -> None:
+    with calling(Assistant(), deadlines=Deadlines(first_audio=0.1)) as call:
+        assert call.running.get(timeout=5) is End.NO_AUDIO
+
+
+def test_a_caller_is_missed_as_soon_as_the_assistant_was_heard() -> None:
+    """Until then it may be that nothing comes; and what comes puts it off."""
+    assistant = Assistant()
+    with calling(assistant, deadlines=Deadlines(first_audio=60.0, idle=0.2)) as call:
+        call.says(1)
+        assistant.said = [MEDIA]
+        assistant.readable()
+        call.says(1)
+        assert call.running.get(timeout=5) is End.NO_CALLER
+
+
+def test_a_stream_is_one_greenlet() -> None:
+    """Each is 9 kB of every call, and most would only wait."""
+
+    def living() -> int:
+        return sum(isinstance(one, gevent.Greenlet) and not one.ready() for one in gc.get_objects())
+
+    before = living()
+    with calling(Assistant()) as call:
+        call.says(1)
+        assert living() == before + 1

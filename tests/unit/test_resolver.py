@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import dns.message
 import dns.rcode
@@ -175,3 +179,53 @@ def test_without_a_nameserver_it_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(socket, "getaddrinfo", nobody)
     with pytest.raises(OSError, match="example"):
         DnsResolver()(Question("sip.example.com", "A"))
+
+
+_FIRST_QUESTION = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from gevent import socket
+from fscontrol.calls import asking
+from fscontrol.calls.admission import Question
+
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 0))
+
+def serve():
+    while True:
+        query, sender = server.recvfrom(4096)
+        record = bytes.fromhex("c00c 0001 0001 0000003c 0004 c0000207")
+        server.sendto(query[:2] + bytes.fromhex("8180 0001 0001 0000 0000") + query[12:] + record, sender)
+
+def go_on():
+    global turns
+    while True:
+        turns += 1
+        gevent.sleep(0)
+
+assert "dns.resolver" not in sys.modules
+turns = 0
+others = gevent.spawn(go_on)
+asking._resolver()
+others.kill()
+import dns.resolver
+ours = dns.resolver.default_resolver = dns.resolver.Resolver(configure=False)
+ours.nameservers, ours.port = ["127.0.0.1"], server.getsockname()[1]
+gevent.spawn(serve)
+print(turns > 10, *asking.ask_dns(Question("carrier.example.com", "A")).addresses)
+"""
+
+
+def test_the_first_question_brings_the_library_while_others_go_on(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    ran = subprocess.run(
+        [sys.executable, "-c", _FIRST_QUESTION],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.stdout.split(), ran.stderr) == (["True", "192.0.2.7"], "")
