@@ -107,8 +107,8 @@ class RealRelay:
     path = (LOCAL, LOCAL)
 
     def __init__(self, tell: Any, assistant_port: int) -> None:
+        from fscontrol.media.ends import Deadlines
         from fscontrol.media.relay import Relay
-        from fscontrol.media.stream import Deadlines
 
         self._tell = tell
         self._url = f"ws://{LOCAL}:{assistant_port}/streams"

@@ -18,10 +18,10 @@ from fscontrol.esl.nodes import Nodes
 from fscontrol.media.choice import MediaDefaults
 from fscontrol.media.drivers import Drivers
 from fscontrol.media.driving import Lost, MediaDriver, Note
+from fscontrol.media.ends import Deadlines
 from fscontrol.media.modules import ModuleAssistants
 from fscontrol.media.relay import Relay
 from fscontrol.media.sip_assistant import SipAssistants
-from fscontrol.media.stream import Deadlines
 from fscontrol.media.unrecorded import UnrecordedCalls
 from fscontrol.model.assistant_media import AssistantMedia, Driver, WhenLost
 from fscontrol.model.call import CALL_SID_VARIABLE, CallRecord, MediaFigures

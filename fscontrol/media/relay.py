@@ -24,8 +24,9 @@ from fscontrol.media import twilio
 from fscontrol.media.beat import BEATS, Clockwork, Place
 from fscontrol.media.choice import Choice
 from fscontrol.media.driving import Lost, Note
+from fscontrol.media.ends import Deadlines, End
 from fscontrol.media.socket import AssistantSocket
-from fscontrol.media.stream import CallStream, Deadlines, End
+from fscontrol.media.stream import CallStream
 from fscontrol.model.call import CallRecord, MediaFigures
 from fscontrol.telemetry.greenlets import spawn
 

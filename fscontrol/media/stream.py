@@ -17,8 +17,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import gevent
@@ -26,6 +24,7 @@ from gevent.event import Event as Signal
 
 from fscontrol.errors import MediaError, StreamProtocolError, StreamUnavailable
 from fscontrol.media import g711, loop, twilio
+from fscontrol.media.ends import Deadlines, End
 from fscontrol.media.playout import SILENCE, Playout
 from fscontrol.media.twilio import Clear, Mark, Media
 from fscontrol.model.call import MediaFigures
@@ -40,16 +39,6 @@ _SILENT_FRAME = g711.to_linear(SILENCE)
 _LARGEST_DATAGRAM = 2048
 
 
-class End(StrEnum):
-    """Why a stream ended."""
-
-    HUNG_UP = "hung_up"
-    LOST = "assistant_lost"
-    NO_AUDIO = "assistant_silent"
-    NO_CALLER = "no_audio_from_call"
-    STOPPED = "stopped"
-
-
 class Assistant(Protocol):
     """An open WebSocket to an assistant. Nothing waits; `send` and `receive` raise `StreamUnavailable`."""
 
@@ -57,14 +46,6 @@ class Assistant(Protocol):
     def send(self, message: str) -> bool: ...
     def receive(self) -> list[str | bytes]: ...
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds: for the assistant's first audio or mark after it, and without any datagram of the call."""
-
-    first_audio: float = 20.0
-    idle: float = 30.0
 
 
 class CallStream:

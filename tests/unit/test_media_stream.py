@@ -15,7 +15,8 @@ from gevent import socket
 
 from fscontrol.errors import StreamUnavailable
 from fscontrol.media import twilio
-from fscontrol.media.stream import MOST_OUTGOING, CallStream, Deadlines, End
+from fscontrol.media.ends import Deadlines, End
+from fscontrol.media.stream import MOST_OUTGOING, CallStream
 from tests.waiting import eventually
 
 LOCAL = "127.0.0.1"

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fscontrol.calls.routing import Reason
 from fscontrol.cli.metrics_page import metrics_page
 from fscontrol.measuring import gateway_samples
-from fscontrol.media.stream import End
+from fscontrol.media.ends import End
 from fscontrol.model.call import CallRecord, CallStatus, MediaFigures, RtpFigures, Step
 from fscontrol.model.registration import GatewayState
 from fscontrol.sofia.outcome import Status
