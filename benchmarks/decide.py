@@ -91,9 +91,9 @@ def run() -> list[str]:
         *several,
         f"Target: {TARGET} of the bare server's: {'met' if ratio >= TARGET else 'missed'} ({ratio:.2f}).",
         "",
-        "What stands in the way, by py-spy: the five exchanges cost us what they cost the bare server; beside them are",
-        "two durable writes of the record, each handed to the store's thread and back, the route, the record itself.",
-        "Tried: a call's headers are looked for in one pass and kept, which took a third off its route.",
+        "What stands in the way, by py-spy: a third is the kernel's, for the same three exchanges that the bare server",
+        "has; a fifth are two durable writes of the record, which go together with those of other calls; a sixth is",
+        "the route; the rest is the record, its steps, its messages and whoever hears of it, none above a twentieth.",
     ]
 
 
