@@ -26,6 +26,7 @@ UNUSED = {
     "redis": "where the store is Redis",
     "opentelemetry": "where traces are sent",
     "dns": "where a trunk names its carrier by a host",
+    "limits": "3 MB with asyncio and the clients of every storage: where a Redis counts requests",
     "jwt": "where tokens are let in",
     "cryptography.x509": "comes with jwt",
     "fscontrol.simulator": "the stand-in is for evaluation and tests",
