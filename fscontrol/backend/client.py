@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from fscontrol.backend import signature
 from fscontrol.backend.deadline import within
-from fscontrol.backend.kept_connections import ExchangeFailed, Place, place_of
+from fscontrol.backend.kept_connections import ExchangeFailed, NoAnswer, NotHttp, Place, place_of
 from fscontrol.backend.messages import PREWARM_PATH, prewarm_body
 from fscontrol.errors import BackendRefused, BackendUnavailable
 from fscontrol.model.call import CallRecord
@@ -123,6 +123,10 @@ def _why(error: Exception) -> str:
         return "its name does not resolve"
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:
         return "it cannot be connected to"
+    if isinstance(error, NotHttp):
+        return "what came is not whole, or not valid HTTP"
+    if isinstance(error, NoAnswer):
+        return "the connection ended before an answer"
     return f"the connection broke ({type(error).__name__})"
 
 

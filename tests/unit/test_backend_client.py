@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from gevent import socket
+from gevent.event import Event as Flag
 from gevent.server import StreamServer
 from pydantic import SecretStr
 
@@ -400,3 +401,86 @@ def test_the_path_of_the_url_is_quoted_once(backend: TestBackend) -> None:
     client.post("/x", b"{}", "a:1", LONG)
     assert backend.requests[0].path == "/a%20b/%C3%A9/x"
     client.close()
+
+
+def test_as_many_as_ask_at_once_are_answered(backend: TestBackend, client: BackendClient) -> None:
+    everybody = Flag()
+
+    def once_all_are_here(connection: socket.socket, request: Request) -> bool:
+        if len(backend.requests) == 160:
+            everybody.set()
+        assert everybody.wait(LONG)
+        return answer(200, b'{"prewarmed": true}')(connection, request)
+
+    backend.answerer = once_all_are_here
+    asking = [gevent.spawn(client.prewarm, RECORD, LONG) for _ in range(160)]
+    gevent.joinall(asking, timeout=LONG, raise_error=True)
+    assert {asked.value for asked in asking} == {PrewarmResult(True)}
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"x", b"\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 1\r\n\r\nz", b"HTTP/1.1 500 No\r\nContent-Le"],
+    ids=["a-byte", "a-second-answer", "half-a-second-answer"],
+)
+def test_what_comes_behind_an_answer_costs_its_connection_and_nothing_else(
+    backend: TestBackend, client: BackendClient, behind: bytes
+) -> None:
+    backend.answerer = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + behind, stays=True)
+    asking = [gevent.spawn(client.post, "/x", b"{}", f"a:{number}", LONG) for number in range(20)]
+    gevent.joinall(asking, timeout=LONG, raise_error=True)
+    assert {(asked.value.status, asked.value.text) for asked in asking} == {(200, "{}")}
+    backend.answerer = answer()
+    assert client.post("/x", b"{}", "b:1", LONG).text == "{}"
+
+
+def test_a_kept_connection_that_ends_as_it_is_used_is_no_failure(
+    backend: TestBackend, client: BackendClient
+) -> None:
+    def ending(connection: socket.socket, request: Request) -> bool:
+        return len(backend.requests) != 2 and answer()(connection, request)
+
+    backend.answerer = ending
+    for number in range(2):
+        assert client.post("/x", b"{}", f"a:{number}", LONG).status == 200
+    assert (backend.connections, len(backend.requests)) == (2, 3)
+
+
+def test_a_new_connection_that_ends_without_an_answer_is_not_asked_again(
+    backend: TestBackend, client: BackendClient
+) -> None:
+    backend.answerer = raw(b"")
+    with pytest.raises(BackendUnavailable, match="ended before an answer"):
+        client.post("/x", b"{}", "a:1", LONG)
+    assert len(backend.requests) == 1
+
+
+def test_trailers_without_end_are_not_kept(backend: TestBackend, client: BackendClient) -> None:
+    def endless_trailers(connection: socket.socket, _: Request) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+        while True:
+            connection.sendall(b"X: " + b"x" * 1000 + b"\r\n")
+
+    backend.answerer = endless_trailers
+    with pytest.raises(BackendUnavailable, match="not valid HTTP"):
+        client.post("/x", b"{}", "a:1", LONG)
+
+
+@pytest.mark.parametrize(
+    ("answerer", "text"),
+    [
+        (raw(b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), "{}"),
+        (raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\nto the end"), "to the end"),
+        (http(b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n", "Transfer-Encoding: chunked"), "x" * 20_000),
+    ],
+    ids=["early-hints", "until-the-end", "chunks-of-a-byte"],
+)  # fmt: skip
+def test_ways_to_answer(backend: TestBackend, client: BackendClient, answerer: Answerer, text: str) -> None:
+    backend.answerer = answerer
+    assert client.post("/x", b"{}", "a:1", LONG).text == text
+
+
+def test_another_protocol_is_no_answer(backend: TestBackend, client: BackendClient) -> None:
+    backend.answerer = raw(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", stays=True)
+    with pytest.raises(BackendUnavailable, match="not valid HTTP"):
+        client.post("/x", b"{}", "a:1", LONG)
