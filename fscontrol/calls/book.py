@@ -15,10 +15,10 @@ import gevent
 from gevent.event import Event as Signal
 
 from fscontrol.calls.announcing import Announcer, Tell, tell_of_end
-from fscontrol.calls.caller_rtp import hangup_facts
+from fscontrol.calls.caller_rtp import answered_when, hangup_facts
 from fscontrol.calls.channel_state import channel_uuids
 from fscontrol.calls.concluding import concluded
-from fscontrol.calls.endings import epoch_seconds, status_of_ending
+from fscontrol.calls.endings import status_of_ending
 from fscontrol.calls.limits import Places
 from fscontrol.calls.masking import masked
 from fscontrol.calls.on_channel import NUMBERS_VARIABLE, numbers_of
@@ -187,8 +187,7 @@ class CallBook:
         if numbers := event.variable(NUMBERS_VARIABLE):
             # Taken from a store that has them masked: who is told of the end gets them whole all the same.
             record = record.model_copy(update=numbers_of(numbers))
-        said = event.find("Caller-Channel-Answered-Time")
-        answered_at = record.answered_at if said is None else epoch_seconds(said)
+        answered_at = answered_when(event, record.answered_at)
         if record.answered_at is not None and answered_at is None:
             # We took it for answered, and the caller was faster: FreeSWITCH knows that no 200 went out.
             record = record.model_copy(update={"answered_at": None})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from fscontrol.calls.endings import sip_status_of_ending
+from fscontrol.calls.endings import epoch_seconds, sip_status_of_ending
 from fscontrol.esl.event import Event
 from fscontrol.model.call import RtpFigures
 
@@ -49,6 +49,18 @@ def hangup_facts(event: Event, *, answered: bool) -> dict[str, object]:
         "mos": mos_of(event),
         "rtp": rtp_figures(event),
     }
+
+
+def answered_when(event: Event, known: float | None) -> float | None:
+    """Epoch second of a call's answer by its CHANNEL_HANGUP_COMPLETE, which knows better than `known`; None for none.
+
+    A CANCEL that comes while FreeSWITCH answers wins: the caller hears 487, and the event has the time of the answer
+    all the same (run). Once a 200 went out, a CANCEL has no effect (RFC 3261 §9.2) and is not in the event.
+    """
+    if event.variable("sip_hangup_disposition") == "recv_cancel":
+        return None
+    said = event.find("Caller-Channel-Answered-Time")
+    return known if said is None else epoch_seconds(said)
 
 
 def _number(event: Event, name: str) -> float:

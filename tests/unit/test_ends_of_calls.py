@@ -57,7 +57,7 @@ def begin(plane: Plane) -> CallRecord:
     return answered
 
 
-def hangup() -> Event:
+def hangup(**more: str) -> Event:
     body = json.dumps(
         {
             "Event-Name": "CHANNEL_HANGUP_COMPLETE",
@@ -65,6 +65,7 @@ def hangup() -> Event:
             "Hangup-Cause": "NORMAL_CLEARING",
             "Caller-Channel-Answered-Time": str(int(time.time() * 1e6)),
             "variable_fscontrol_call_sid": "CA1",
+            **more,
         }
     ).encode()
     reader = FrameReader()
@@ -126,3 +127,13 @@ def test_a_note_of_the_holder_does_not_hold_a_call_back(planes: tuple[Plane, Pla
     assert sequences(holder) == [1, 2, 3, 4], (
         "the end is numbered after the answer that the holder did not see"
     )
+
+
+def test_a_cancel_that_wins_over_the_answer_is_a_canceled_call(planes: tuple[Plane, Plane]) -> None:
+    """FreeSWITCH has answered by then, by its own account; the caller heard 487."""
+    _, holder = planes
+    begin(holder)
+    canceled = {"Hangup-Cause": "ORIGINATOR_CANCEL", "variable_sip_hangup_disposition": "recv_cancel"}
+    holder.ends.hung_up("fs1", hangup(**canceled, variable_sip_term_status="487"), None)
+    record = holder.book.get("CA1")
+    assert (record.status, record.answered_at, record.sip_status) == (CallStatus.CANCELED, None, 487)
