@@ -113,7 +113,7 @@ def test_what_is_tried_next(
         assert ended["status"] == "completed"
         assert ended["attempts"][-1]["ended_at"] == ended["ended_at"]
     told = both.backend.statuses
-    eventually(lambda: told(call_sid)[-1] == both.record(call_sid)["status"])
+    eventually(lambda: told(call_sid)[-1:] == [both.record(call_sid)["status"]])
     assert told(call_sid)[0] == "initiated"
     eventually(lambda: both.bridge.application.outgoing.calls.placing == 0)
     eventually(lambda: both.bridge.application.limits.holders == 0)
