@@ -189,7 +189,7 @@ def test_a_call_with_early_media_is_answered_once(both: House) -> None:
     assert [attempt["outcome"] for attempt in record["attempts"]] == ["answered"]
     assert both.bridge.ask("POST", f"/api/calls/{call_sid}/terminate")[0] == 200
     assert both.ended(call_sid)["status"] == "completed"
-    eventually(lambda: both.backend.statuses(call_sid)[-1] == "completed")
+    eventually(lambda: both.backend.statuses(call_sid)[-1:] == ["completed"])
     assert both.backend.statuses(call_sid).count("in-progress") == 1
 
 
