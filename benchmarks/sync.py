@@ -19,7 +19,7 @@ FreeSWITCH's, whose worker removes the replaced gateway once a second; what we d
 _TARGETS = """\
 Targets, read off the tables: one changed among 5,000 trunks costs at most 2 × one among 50 in our CPU: missed. Where
 the trunks are 100 organisations' it is 2.4 by mod_xml_curl and 3.1 by files on FreeSWITCH: 30 ms more, of which, by
-py-spy, half is asking FreeSWITCH which gateways it has, a fifth the alarms' look at all of them once a second, an
+py-spy, a third is asking FreeSWITCH which gateways it has, a fifth the alarms' look at all of them once a second, an
 eighth the list of whose they are, read for the new one. (It was within 2 while a control plane at rest took 16 ms in
 the second that FreeSWITCH takes, which both had; both cost less now.) A push carries its organisation whole, so the
 one of 5,000 is further from it: each of its rows is read, compared, planned twice (before and after the start),
