@@ -18,7 +18,7 @@ import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
 import certifi
@@ -31,7 +31,7 @@ _LONGEST_IDLE_SECONDS = 10.0
 _RECEIVE_SIZE = 16_384
 _LONGEST_HEAD = 64 * 1024
 _FRAMING = 8
-"""A chunk of one byte takes five more, and none takes more for each byte."""
+"""Bytes on the wire for one of the body, at most: a chunk of one byte takes five more."""
 _SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """A field's value (RFC 9110 §5.5); the wire has Latin-1."""
 _IN_A_PATH = "/%:@!$&'()*+,;=~"
@@ -111,7 +111,7 @@ class Place:
 
     _connect: Callable[[], socket.socket]
     _path: str
-    _head: str
+    _head: str = field(repr=False)  # it says who we are
     _kept: deque[tuple[socket.socket, float]]
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str], most_bytes: int) -> tuple[int, bytes]:

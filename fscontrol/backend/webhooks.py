@@ -54,6 +54,7 @@ class Webhooks:
         """An organisation's webhook. Raises `StoreError`."""
         generation = self._store.generation(organization)
         if generation is None:
+            self._known.pop(organization, None)
             return None
         known = self._known.get(organization)
         if known is None or known[0] != generation:
@@ -66,8 +67,9 @@ class Webhooks:
 
     def _lately(self, organization: str, now: float) -> Webhook | None:
         """As `of`, of this second. Raises `StoreError`."""
-        if 0 <= now - self._looked_at.get(organization, -math.inf) < _TRUSTED_SECONDS:
-            return self._known.get(organization, (0, None))[1]
+        known = self._known.get(organization)
+        if known and 0 <= now - self._looked_at.get(organization, -math.inf) < _TRUSTED_SECONDS:
+            return known[1]
         webhook = self.of(organization)
         if len(self._looked_at) >= _MOST_KNOWN:
             self._looked_at.clear()

@@ -163,9 +163,8 @@ def forms(user: str, rules: NumberRules) -> tuple[str, ...]:
     return _forms(user, rules) if 0 < len(user) <= LONGEST_NUMBER else ()
 
 
-@functools.lru_cache(
-    maxsize=64
-)  # a call names one number in several headers, and each is asked for three times
+# A call names one number in several headers, and each is asked for three times.
+@functools.lru_cache(maxsize=64)
 def _forms(user: str, rules: NumberRules) -> tuple[str, ...]:
     text = _SEPARATORS.sub("", user)
     found: list[str] = []

@@ -161,7 +161,8 @@ class InboundCalls:
             # Relative to this moment, not to each parking: the call may be parked, transferred and parked again.
             ends_at = round(self._clock() + _ahead(session, record) + rules.max_call_seconds)
             bounding = [_setting({HANGUP_AT_VARIABLE: str(ends_at)})]
-        # FreeSWITCH says +OK to an answer that failed (no codec in common); only a call that is still there transfers.
+        # FreeSWITCH says +OK to an answer that failed (no codec in common), but only a call that is there transfers.
+        # One whose CANCEL it reads just then does, too; its hang-up tells (`caller_rtp.answered_when`).
         session.execute_in_turn(("answer", ""), *bounding, ("transfer", PARK))
         answered_at = self._clock()
         trail.note("answer", "answered")

@@ -67,9 +67,8 @@ class _Commands(click.Group):
             if error.errno != errno.ENOSPC:
                 raise
             with contextlib.suppress(OSError):
-                os.dup2(
-                    os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-                )  # what is left has nowhere to go
+                # What is left has nowhere to go.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise exit_codes.Stopped(f"cannot write: {error.strerror}", exit_codes.Exit.NO) from None
         return done
 

@@ -42,7 +42,7 @@ def listen(subclasses: Iterable[str]) -> list[Command]:
     """All that has FreeSWITCH send what a control plane needs, and those subclasses of CUSTOM; filters before events.
 
     An event is sent when one filter holds. An inbound call's way to its answer is three events of 6 kB, each copied and
-    written as JSON by FreeSWITCH and read here, about what was decided here: of its time a sixth (run).
+    written as JSON by FreeSWITCH and read here, about what was decided here: a tenth of what the call costs (run).
     """
     names = [*CALL_EVENTS, "CUSTOM"]
     filters = [("Event-Name", name) for name in names] + [("Call-Direction", "outbound")]

@@ -61,9 +61,8 @@ class SqliteWriter:
             spawn("write to the store", self._write_all)
         write.is_over.wait()
         if isinstance(write.failure, sqlite3.Error):
-            raise sqlite3.Error(
-                str(write.failure)
-            )  # one for each who waited: a traceback grows where it is raised
+            # One for each who waited: a traceback grows where it is raised.
+            raise sqlite3.Error(str(write.failure))
         if write.failure is not None:
             raise write.failure
         result: _T = write.result

@@ -24,6 +24,7 @@ from gevent.server import StreamServer
 from pydantic import SecretStr
 
 from fscontrol.backend.client import LONGEST_ANSWER, BackendClient, PrewarmResult, read_prewarm
+from fscontrol.backend.kept_connections import place_of
 from fscontrol.backend.signature import sign
 from fscontrol.errors import BackendError, BackendRefused, BackendUnavailable
 from fscontrol.model.call import CallRecord
@@ -93,6 +94,11 @@ def test_a_post_says_who_what_and_once(backend: TestBackend, client: BackendClie
     assert request.headers["idempotency-key"] == "sip-1:3"
     assert request.headers["content-type"] == "application/json"
     assert request.headers["x-signature"] == sign(SecretStr(SECRET), body, NOW)
+
+
+def test_who_we_are_is_not_shown_with_where_it_goes() -> None:
+    assert KEY not in repr(place_of("http://user:password@example.com/", KEY, {}))
+    assert "dXNlcjpwYXNzd29yZA" not in repr(place_of("http://user:password@example.com/", "", {}))
 
 
 def test_without_key_and_secret_neither_header_is_sent(backend: TestBackend) -> None:

@@ -325,15 +325,24 @@ def test_what_nobody_wants_any_more_is_not_sent(kept: Organization | None) -> No
 
 
 def test_whether_a_call_has_a_webhook_is_asked_once_a_second_and_after_each_change() -> None:
-    shelf = Shelf(None)
+    shelf = Shelf(Organization(id=7))
     webhooks = Webhooks(shelf, Sent(), lambda: NOW)
     assert webhooks.messages(RECORD, NOW) == []
-    shelf.kept = of("https://one.example.com/x")
+    shelf.kept = of("https://one.example.com/x", generation=2)
     assert webhooks.messages(RECORD, NOW + 0.9) == []
     assert webhooks.messages(RECORD, NOW + 1.0)
     shelf.kept = None
     webhooks.forget("7")
     assert webhooks.messages(RECORD, NOW + 1.1) == []
+
+
+def test_what_is_known_no_more_is_asked_for_again_within_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "fscontrol.backend.webhooks._MOST_KNOWN", 0
+    )  # as with more organisations than are kept
+    webhooks = Webhooks(Shelf(of("https://one.example.com/x")), Sent(), lambda: NOW)
+    assert webhooks.messages(RECORD, NOW)
+    assert webhooks.messages(RECORD, NOW)
 
 
 def test_unsigned_without_a_secret() -> None:
