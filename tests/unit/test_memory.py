@@ -57,7 +57,13 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "FSCONTROL_CONFIG_DIR": str(work / "conf"),
     }
     ran = subprocess.run(
-        [sys.executable, "-c", _START], env=environment, cwd=work, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _START],
+        env=environment,
+        cwd=work,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return set(ran.stdout.split())
 
@@ -102,7 +108,12 @@ print(libc.mallinfo2().hblks - before)
 def test_large_memory_is_no_part_of_the_heap_also_after_larger_was_freed() -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
-        [sys.executable, "-c", _LARGE], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _LARGE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert ran.stdout.strip() == "1"
 

@@ -227,5 +227,6 @@ def test_the_first_question_brings_the_library_while_others_go_on(tmp_path: Path
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
     assert (ran.stdout.split(), ran.stderr) == (["True", "192.0.2.7"], "")
