@@ -10,9 +10,12 @@ import functools
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+import gevent
 
 from fscontrol.errors import StoreError
 from fscontrol.model.audit import AuditEntry
@@ -38,6 +41,9 @@ from fscontrol.store.sqlite_writer import SqliteWriter
 
 _T = TypeVar("_T")
 
+_BUSY_SECONDS = 10.0
+"""How long another process may hold the file."""
+_LOOK_AGAIN_SECONDS = 0.05
 _MOST_VARIABLES = 500
 _CALLS_BETWEEN_TRIMS = 100
 
@@ -76,15 +82,32 @@ class SqliteStore(
         self._calls_written = 0
         try:
             _make_private_file(path)
-            self._writer = SqliteWriter(self._open)
+            self._writer = self._open_writer()
             self._write(lambda db: migrate(db, vault, str(path)))
             self._reader = self._open()
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the database {path}: {error}") from None
 
+    def _open_writer(self) -> SqliteWriter:
+        """Waits for other processes that open a new file, or one of before WAL, in the same moment.
+
+        SQLite's own busy handler does not: who makes a file WAL takes its lock for reading and then the one for
+        writing, and where two hold the first, to wait for the second would be a deadlock.
+        """
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                return SqliteWriter(self._open)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            gevent.sleep(_LOOK_AGAIN_SECONDS)
+
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 

@@ -43,7 +43,11 @@ class SqliteWriter:
 
     def __init__(self, open_connection: Callable[[], sqlite3.Connection]) -> None:
         self._thread = ThreadPool(1)
-        self._connection: sqlite3.Connection = on_a_thread(open_connection, self._thread)
+        try:
+            self._connection: sqlite3.Connection = on_a_thread(open_connection, self._thread)
+        except BaseException:
+            self._thread.kill()
+            raise
         self._connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
         self._waiting: deque[_Write] = deque()
         self._is_writing = False
