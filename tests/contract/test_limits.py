@@ -208,15 +208,23 @@ client.incr("ready")
 while int(client.get("ready")) < 2:
     gevent.sleep(0.01)
 
+def until_full():  # whoever came first stays until all ten places are taken: a busy machine is no excuse for nine
+    while not client.exists("full"):
+        gevent.sleep(0.01)
+
 def call(number):
     for attempt in range(rounds):
         with places.hold(f"{name}-{number}-{attempt}", scopes) as place:
             if isinstance(place, Refusal):
                 refused[0] += 1
-                continue
-            peaks.append(client.incr("inside"))  # after the place was taken, and below before it is given back
-            gevent.sleep(random.random() / 200)
-            client.decr("inside")
+            else:
+                peaks.append(client.incr("inside"))  # after the place was taken, and below before it is given back
+                if peaks[-1] == 10:
+                    client.set("full", 1)
+                until_full()
+                gevent.sleep(random.random() / 200)
+                client.decr("inside")
+        until_full()
 
 gevent.joinall([gevent.spawn(call, number) for number in range(15)], raise_error=True)
 places.stop()
@@ -225,7 +233,7 @@ print(json.dumps([max(peaks), refused[0], len(peaks) - 1]))
 
 
 def test_two_processes_never_take_an_eleventh_of_ten(redis_url: str, client: redis.Redis) -> None:
-    client.delete("ready", "inside")
+    client.delete("ready", "inside", "full")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     racers = [
         subprocess.Popen(
@@ -236,7 +244,11 @@ def test_two_processes_never_take_an_eleventh_of_ten(redis_url: str, client: red
         )
         for name in ("a", "b")
     ]
-    found = [json.loads(racer.communicate(timeout=60)[0]) for racer in racers]
+    try:
+        found = [json.loads(racer.communicate(timeout=60)[0]) for racer in racers]
+    finally:
+        for racer in racers:
+            racer.kill()
     assert max(peak for peak, _, _ in found) == 10
     assert all(refused and taken for _, refused, taken in found)
     left = RedisPlaces(client, "race:", lambda work: work())
