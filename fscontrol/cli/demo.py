@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import secrets
 import socket
 import tempfile
@@ -46,6 +47,8 @@ _CARRIERS = {
     "Wrong Password": CarrierBehaviour.FORBIDDEN,
     "Office PBX": CarrierBehaviour.ACCEPT,
 }
+_PORTS = range(10_000, 16_000)
+"""Below those of outgoing connections (32768 on Linux) and of RTP (16384 in FreeSWITCH)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,17 @@ def _is_free(endpoint: Endpoint) -> bool:
 
 
 def _free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Not one that the kernel offers: those are its own for outgoing connections, which take one before we listen."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as streams,
+            socket.socket(socket.AF_INET, kind) as probe,
+        ):
+            streams.bind(("127.0.0.1", port))  # SIP takes both
+            if kind != socket.SOCK_STREAM:
+                probe.bind(("127.0.0.1", port))
+            return port
+    raise click.ClickException(
+        f"all ports from {_PORTS.start} to {_PORTS.stop - 1} are in use on this machine"
+    )
