@@ -178,7 +178,7 @@ class RealSwitch(Switch):
         return self._process.configuration_directory
 
     def start(self) -> None:
-        self._process.start(deadline=40)
+        self._process.start()
 
     def kill(self) -> None:
         self._process.stop(deadline=0)

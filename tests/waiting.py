@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 _PORTS = range(30200, 32700)
 
 
-def eventually(condition: Callable[[], _T], seconds: float = 15.0) -> _T:
+def eventually(condition: Callable[[], _T], seconds: float = 30.0) -> _T:
     """What `condition` returns as soon as it is true; fails with its last value after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -17,7 +17,7 @@ from fscontrol.settings import Settings
 SAMPLE_DID = "+15551230001"
 SAMPLE_CALLER = "+15559876543"
 SAMPLE_ORGANIZATION = 7
-SETTLED_SECONDS = 15.0
+SETTLED_SECONDS = 30.0
 TONE_MS = 2000
 PASSWORD = "sample-password"  # noqa: S105  (of the sample carrier on loopback)
 

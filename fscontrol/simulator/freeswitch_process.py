@@ -63,7 +63,7 @@ class FreeswitchProcess:
         """The process id; None when it is not running."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def start(self, deadline: float = 20.0) -> None:
+    def start(self, deadline: float = 40.0) -> None:
         """Write the tree, start the program and wait until it can be controlled and called, at most `deadline` seconds.
 
         Raises `ConfigurationError` when it ends by itself or can have no SIP profile (a port in use, a module

@@ -42,7 +42,7 @@ def run(*arguments: str, cwd: Path, **settings: str) -> subprocess.CompletedProc
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
 
