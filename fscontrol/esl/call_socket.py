@@ -124,7 +124,7 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
     def _next_reply(self) -> Event:
         while True:
             frame = self._next_frame()
-            match frame.header(b"content-type"):
+            match frame.content_type:
                 case b"command/reply" | b"api/response":
                     return Event.of_frame(frame)
                 case b"text/disconnect-notice":

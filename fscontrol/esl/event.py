@@ -49,7 +49,7 @@ class Event:
     @classmethod
     def of_frame(cls, frame: Frame) -> Event:
         """The event a frame carries: the body of `text/event-*`, otherwise the frame's own headers and body."""
-        return cls.of_typed_frame(frame, frame.header(b"content-type"))
+        return cls.of_typed_frame(frame, frame.content_type)
 
     @classmethod
     def of_typed_frame(cls, frame: Frame, content_type: bytes | None) -> Event:

@@ -21,6 +21,8 @@ from fscontrol.errors import EslProtocolError
 
 MAX_BLOCK = 1 << 20
 MAX_BODY = 16 << 20
+# As mod_event_socket writes each event in JSON, and nothing else: nearly all frames are one, and need no search.
+_EVENT_BEGINS, _EVENT_ENDS = b"Content-Length: ", b"\nContent-Type: text/event-json"
 
 
 class Frame(NamedTuple):
@@ -32,6 +34,19 @@ class Frame(NamedTuple):
     def header(self, name: bytes) -> bytes | None:
         """The raw value of the first header of that name (matched without regard to case), or None."""
         return find_header(self.block, name)
+
+    @property
+    def content_type(self) -> bytes | None:
+        """The raw value of its `Content-Type`, or None."""
+        return self.header(b"content-type") if _length_of_event(self.block) is None else b"text/event-json"
+
+
+def _length_of_event(block: bytes) -> bytes | None:
+    """The digits of an event's `Content-Length` where the block is just that and the type of a JSON event."""
+    if not block.endswith(_EVENT_ENDS) or not block.startswith(_EVENT_BEGINS):
+        return None
+    digits = block[len(_EVENT_BEGINS) : -len(_EVENT_ENDS)]
+    return digits if digits.isdigit() else None
 
 
 def find_header(block: bytes, name: bytes) -> bytes | None:
@@ -132,7 +147,7 @@ class FrameReader:
         return (with_cr, 3) if with_cr >= 0 else (plain, 2)
 
     def _content_length(self, block: bytes) -> int:
-        raw = find_header(block, b"content-length")
+        raw = _length_of_event(block) or find_header(block, b"content-length")
         if raw is None:
             return 0
         if not raw.isdigit() or len(raw) > 10:

@@ -172,8 +172,7 @@ class Link(InboundESL):  # type: ignore[misc]  # greenswitch ships no types
             self.close(reason)
 
     def _handle_frame(self, frame: Frame) -> None:
-        content_type = frame.header(b"content-type")
-        match content_type:
+        match content_type := frame.content_type:
             case b"command/reply" | b"api/response":
                 if not self._waiters:
                     raise EslProtocolError("a reply without a command")

@@ -215,6 +215,34 @@ def test_empty_lines_without_end_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("block", "kind", "length"),
+    [
+        (b"Content-Length: 12\nContent-Type: text/event-json", b"text/event-json", 12),
+        (b"Content-Length: 12\r\nContent-Type: text/event-json", b"text/event-json", 12),
+        (b"content-length: 12\nContent-Type: text/event-json", b"text/event-json", 12),
+        (b"Content-Type: text/event-json\nContent-Length: 12", b"text/event-json", 12),
+        (b"Content-Length: 12\nContent-Type: api/response", b"api/response", 12),
+        (b"Content-Length: 12\nContent-Type: a\nContent-Type: text/event-json", b"a", 12),
+        (b"Content-Length: 1\nContent-Length: 12\nContent-Type: text/event-json", b"text/event-json", 1),
+        (b"Content-Length: \nContent-Type: text/event-json", b"text/event-json", None),
+        (b"Content-Type: text/event-json", b"text/event-json", 0),
+    ],
+)
+def test_an_event_is_told_by_its_shape_and_no_other_frame_is_taken_for_one(
+    block: bytes, kind: bytes, length: int | None
+) -> None:
+    reader = FrameReader()
+    reader.receive_data(block + b"\n\n" + b"x" * 12)
+    if length is None:
+        with pytest.raises(EslProtocolError, match="not a number"):
+            reader.next_frame()
+        return
+    frame = reader.next_frame()
+    assert frame is not None
+    assert (frame.content_type, len(frame.body)) == (kind, length)
+
+
+@pytest.mark.parametrize(
     ("block", "name", "value"),
     [
         (b"A: 1\nA: 2", b"a", b"1"),
