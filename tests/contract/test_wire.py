@@ -44,13 +44,20 @@ def works(bus: Bus) -> bool:
     return not found.name.startswith(bus.run)
 
 
+def told(listener: Listener) -> Happening:
+    """The next that is none of the questions of `works`: the other bus may hear the last of them late."""
+    while (found := one(listener)).what == call(0):
+        pass
+    return found
+
+
 def test_all_hear_the_same_and_go_on_anywhere(tmp_path: Path) -> None:
     with redis_server(tmp_path) as url, carried(url) as here, carried(url) as there:
         eventually(lambda: works(here) and works(there))
         at_both = everything(here), everything(there)
         here.publish("call", "7", call(1) | {"reason": "ä"})
         there.publish("gateway", None, GATEWAY)
-        heard = [[one(listener) for _ in range(2)] for listener in at_both]
+        heard = [[told(listener) for _ in range(2)] for listener in at_both]
         assert heard[0] == heard[1]
         first, second = heard[0]
         assert {(each.kind, each.organization) for each in heard[0]} == {("call", "7"), ("gateway", None)}
