@@ -62,11 +62,11 @@ def test_all_hear_the_same_and_go_on_anywhere(tmp_path: Path) -> None:
         first, second = heard[0]
         assert {(each.kind, each.organization) for each in heard[0]} == {("call", "7"), ("gateway", None)}
         at_the_other = there.listen(lambda _key: True, first.name)
-        assert (at_the_other.knows_all, one(at_the_other)) == (True, second)
+        assert (at_the_other.knows_all, told(at_the_other)) == (True, second)
         with carried(url) as started_anew:
             eventually(lambda: works(started_anew))
             back = started_anew.listen(lambda key: key is None, first.name)
-            assert (back.knows_all, one(back)) == (True, second)
+            assert (back.knows_all, told(back)) == (True, second)
 
 
 def test_without_redis_each_tells_its_own(tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_without_redis_each_tells_its_own(tmp_path: Path) -> None:
         eventually(lambda: not works(bus))
         listener = everything(bus)
         bus.publish("call", "7", call(2))
-        assert one(listener).what == call(2)
+        assert told(listener).what == call(2)
