@@ -240,7 +240,7 @@ def test_what_happens_is_measured(story: Story) -> None:
 def test_a_lost_node_is_one_alarm_and_none_for_its_gateways(story: Story) -> None:
     house, duty = story.house, story.duty
     trunks = [registering(f"t{n}", house.switch.carrier(CarrierBehaviour.ACCEPT)) for n in range(25)]
-    pushed(house, 17, *trunks, wait="10")
+    pushed(house, 17, *trunks, wait="30")
     bus = house.application.bus.listen(lambda _organization: True)
     before = len(duty.told)
     house.switch.kill()

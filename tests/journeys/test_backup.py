@@ -29,7 +29,7 @@ def serving_on(switch: Switch, cwd: Path, **settings: str) -> Serving:
 
 
 def actions(serving: Serving, body: object) -> list[str]:
-    status, answer = serving.ask("POST", "/api/sync-organization", body, wait="10")
+    status, answer = serving.ask("POST", "/api/sync-organization", body, wait="30")
     assert status == 200
     return [gateway["action"] for gateway in answer["nodes"][0]["gateways"]]
 

@@ -45,7 +45,7 @@ def push(bridge: Bridge, *names: str) -> None:
     trunks = [registering(name, CARRIER[bridge.url], allowed_ips=["127.0.0.1"]) for name in names]
     numbers = [{"phone_number": DID, "assistant_id": 123}]
     body = {"organization_id": 7, "trunks": trunks, "phone_numbers": numbers}
-    assert bridge.sync(body, wait="10")[0] == 200
+    assert bridge.sync(body, wait="30")[0] == 200
 
 
 def settings(bridge: Bridge, **changes: str) -> dict[str, str]:

@@ -164,7 +164,7 @@ def test_a_killed_control_plane_goes_on_where_it_was(tmp_path: Path) -> None:
         )
         try:
             body = {"organization_id": 7, "trunks": [registering("t", carrier)]}
-            assert serving.ask("POST", "/api/sync-organization", body, wait="10")[0] == 200
+            assert serving.ask("POST", "/api/sync-organization", body, wait="30")[0] == 200
             registers = switch.registers(carrier)
             serving.kill()
             serving.restart()

@@ -46,7 +46,7 @@ def push(bridge: Bridge, trunk: str) -> None:
         "trunks": [registering(trunk, carrier, allowed_ips=["127.0.0.1"])],
         "phone_numbers": [number],
     }
-    assert bridge.sync(body, wait="10")[0] == 200
+    assert bridge.sync(body, wait="30")[0] == 200
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ def test_gateways_are_found_again_when_the_ledger_is_lost(tmp_path: Path) -> Non
     with bridge.running("stand-in", tmp_path) as running:
         carrier = running.switch.carrier(CarrierBehaviour.ACCEPT)
         body = {"organization_id": 7, "trunks": [registering("t-own", carrier)]}
-        running.sync(body, wait="10")
+        running.sync(body, wait="30")
         in_the_database(tmp_path, "DELETE FROM gateways")
         assert running.sync(body)[1]["nodes"][0]["gateways"][0]["action"] == "unchanged"
         assert [g["trunk_id"] for g in running.gateways().values()] == ["t-own"]
@@ -57,7 +57,7 @@ def test_an_empty_store_takes_nothing_away(tmp_path: Path) -> None:
         second.mkdir()
         with bridge.running_application(bridge.settings_for(switch, first)) as application:
             Bridge(switch, application).sync(
-                {"organization_id": 7, "trunks": [registering("t", carrier)]}, wait="10"
+                {"organization_id": 7, "trunks": [registering("t", carrier)]}, wait="30"
             )
         loaded = switch.stand_in.gateway_names()
         with bridge.running_application(bridge.settings_for(switch, second)) as application:

@@ -98,7 +98,7 @@ def test_an_accepted_change_never_leaves_the_carrier_without_a_binding(
 ) -> None:
     organization = f"change-{behaviour.value}-{only_one}"
     carrier = both.switch.carrier(behaviour, only_one_binding=only_one)
-    old = only_gateway(push(both, organization, registering("t", carrier), wait="10")[1])
+    old = only_gateway(push(both, organization, registering("t", carrier), wait="30")[1])
     assert old["state"] == "REGED"
     status, answer = push(both, organization, registering("t", carrier, expire_seconds=1800))
     new = only_gateway(answer)
@@ -136,7 +136,7 @@ def test_a_refused_change_leaves_the_old_one_working(
 ) -> None:
     organization = f"refused-{behaviour.value if behaviour else 'password'}-{only_one}"
     carrier = both.switch.carrier(CarrierBehaviour.CHALLENGE, only_one_binding=only_one)
-    old = only_gateway(push(both, organization, registering("t", carrier), wait="10")[1])
+    old = only_gateway(push(both, organization, registering("t", carrier), wait="30")[1])
     if behaviour is not None:
         both.switch.behave(carrier, behaviour)
     wrong = registering("t", carrier, "wrong-password")
@@ -170,7 +170,7 @@ def test_a_refused_change_leaves_the_old_one_working(
 
 def test_force_replaces_all_the_same(both: Bridge) -> None:
     carrier = both.switch.carrier(CarrierBehaviour.CHALLENGE)
-    push(both, "forced", registering("t", carrier), wait="10")
+    push(both, "forced", registering("t", carrier), wait="30")
     wrong = registering("t", carrier, "wrong-password")
     assert push(both, "forced", wrong)[0] == 502
     status, answer = push(both, "forced", wrong, force="true")
@@ -184,7 +184,7 @@ def test_force_replaces_all_the_same(both: Bridge) -> None:
 
 def test_a_new_trunk_is_not_waited_for(both: Bridge) -> None:
     carrier = both.switch.carrier(CarrierBehaviour.FORBIDDEN)
-    status, answer = push(both, "brand-new", registering("t", carrier), wait="10")
+    status, answer = push(both, "brand-new", registering("t", carrier), wait="30")
     new = only_gateway(answer)
     assert (status, new["action"], new["loaded"], new["detail"]) == (200, "created", True, "403 Forbidden")
 
@@ -202,7 +202,7 @@ def test_a_carrier_without_an_answer_keeps_the_old_one_until_it_has_one(
 ) -> None:
     organization = f"{behaviour.value}-{only_one}"
     carrier = hurried.switch.carrier(CarrierBehaviour.ACCEPT, only_one_binding=only_one)
-    old = only_gateway(push(hurried, organization, registering("t", carrier), wait="10")[1])
+    old = only_gateway(push(hurried, organization, registering("t", carrier), wait="30")[1])
     hurried.switch.behave(carrier, behaviour)
     status, answer = push(hurried, organization, registering("t", carrier, expire_seconds=1800))
     assert (status, answer["success"], answer["nodes"][0]["status"]) == (202, True, "unanswered")
@@ -225,7 +225,7 @@ def test_an_old_gateway_that_refreshes_in_between_does_not_take_the_only_binding
     hurried: Bridge,
 ) -> None:
     carrier = hurried.switch.carrier(CarrierBehaviour.ACCEPT, only_one_binding=True)
-    old = only_gateway(push(hurried, "steals", registering("t", carrier), wait="10")[1])["gateway"]
+    old = only_gateway(push(hurried, "steals", registering("t", carrier), wait="30")[1])["gateway"]
     hurried.switch.behave(carrier, CarrierBehaviour.UNAVAILABLE)
     push(hurried, "steals", registering("t", carrier, expire_seconds=1800))
     (new,) = of_organization(hurried, "steals").keys() - {old}
@@ -242,7 +242,7 @@ def test_an_old_gateway_that_refreshes_in_between_does_not_take_the_only_binding
 def test_pushes_that_overtake_each_other_leave_nothing_behind(hurried: Bridge, *, only_one: bool) -> None:
     organization = f"overtaken-{only_one}"
     carrier = hurried.switch.carrier(CarrierBehaviour.CHALLENGE, only_one_binding=only_one)
-    push(hurried, organization, registering("t", carrier), wait="10")
+    push(hurried, organization, registering("t", carrier), wait="30")
     jobs = [
         gevent.spawn(
             push, hurried, organization, registering("t", carrier, password, expire_seconds=1800 + n)
@@ -263,8 +263,8 @@ def test_pushes_that_overtake_each_other_leave_nothing_behind(hurried: Bridge, *
 def test_an_organisation_does_not_wait_for_the_carriers_of_another(tmp_path: Path) -> None:
     with bridge.running("stand-in", tmp_path, register_seconds=60.0, apply_timeout_seconds=30.0) as running:
         slow, fast = (running.switch.carrier(CarrierBehaviour.ACCEPT) for _ in range(2))
-        push(running, "slow", registering("t", slow), wait="10")
-        push(running, "fast", registering("t", fast), wait="10")
+        push(running, "slow", registering("t", slow), wait="30")
+        push(running, "fast", registering("t", fast), wait="30")
         running.switch.behave(slow, CarrierBehaviour.SILENT)
         waiting = gevent.spawn(push, running, "slow", registering("t", slow, expire_seconds=1800))
         eventually(lambda: len(of_organization(running, "slow")) == 2)
@@ -281,7 +281,7 @@ def test_an_organisation_does_not_wait_for_the_carriers_of_another(tmp_path: Pat
 def test_what_takes_too_long_for_the_push_is_pending_and_ends_by_itself(tmp_path: Path) -> None:
     with bridge.running("stand-in", tmp_path, apply_timeout_seconds=0.5) as running:
         carrier = running.switch.carrier(CarrierBehaviour.ACCEPT)
-        push(running, "7", registering("t", carrier), wait="10")
+        push(running, "7", registering("t", carrier), wait="30")
         running.switch.behave(carrier, CarrierBehaviour.SILENT)
         status, answer = push(running, "7", registering("t", carrier, expire_seconds=1800))
         assert (status, answer["success"], answer["nodes"][0]["status"]) == (202, True, "pending")
@@ -295,7 +295,7 @@ def test_what_was_refused_is_not_tried_at_every_turn_and_comes_back_whole(tmp_pa
     with bridge.running("stand-in", tmp_path, reconcile_seconds=0.2) as running:
         assert isinstance(running.switch, StandInSwitch)
         carrier = running.switch.carrier(CarrierBehaviour.CHALLENGE)
-        old = only_gateway(push(running, "7", registering("t", carrier), wait="10")[1])["gateway"]
+        old = only_gateway(push(running, "7", registering("t", carrier), wait="30")[1])["gateway"]
         assert push(running, "7", registering("t", carrier, "wrong-password"))[0] == 502
         registers = running.switch.bindings(carrier)
         stand_in = running.switch.stand_in
@@ -329,7 +329,7 @@ def test_the_callers_of_the_old_carrier_are_let_in_while_it_stands_in(tmp_path: 
         new = registering("t", elsewhere)
         for body, expected in ((old, 200), (new, 502)):
             document = {"organization_id": 7, "trunks": [body], "phone_numbers": [number]}
-            assert running.sync(document, wait="10")[0] == expected
+            assert running.sync(document, wait="30")[0] == expected
         assert running.switch.call(invite("+15551230001")) == 200
         document["trunks"] = [new]
         assert running.sync(document, force="true")[0] == 200
@@ -355,7 +355,7 @@ def test_a_control_plane_killed_in_the_middle_goes_on(tmp_path: Path, kind: str,
         body = {"organization_id": 7, "trunks": [registering("t", carrier)]}
         changed = {"organization_id": 7, "trunks": [registering("t", carrier, expire_seconds=1800)]}
         try:
-            old = only_gateway(serving.ask("POST", "/api/sync-organization", body, wait="10")[1])["gateway"]
+            old = only_gateway(serving.ask("POST", "/api/sync-organization", body, wait="30")[1])["gateway"]
             switch.behave(carrier, CarrierBehaviour.SILENT)
             cut = gevent.spawn(_ignoring_its_end, serving, changed)
             eventually(lambda: len(serving.ask("GET", "/api/gateways")[1]["items"]) == 2)

@@ -149,7 +149,7 @@ def placed(running: Bridge) -> dict[str, set[str]]:
 def push(running: Bridge, pair: Pair, *names: str, **query: str) -> tuple[int, dict[str, Any]]:
     pbx = trunk("pbx", "127.0.0.1:5099", register=False)
     body = {"organization_id": 7, "trunks": [*pair.trunks(*names), pbx]}
-    return running.sync(body, wait="10", **query)
+    return running.sync(body, wait="30", **query)
 
 
 @pytest.mark.parametrize("kind", switches.BOTH)

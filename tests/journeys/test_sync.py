@@ -44,7 +44,7 @@ def test_a_push_becomes_registered_gateways_and_says_so(both: Bridge) -> None:
         ],
         "phone_numbers": [],
     }
-    status, answer = both.sync(body, wait="10")
+    status, answer = both.sync(body, wait="30")
     assert status == 200
     head = {name: value for name, value in answer.items() if name != "nodes"}
     assert head == {
@@ -70,7 +70,7 @@ def test_a_push_becomes_registered_gateways_and_says_so(both: Bridge) -> None:
 def test_the_same_push_again_touches_nothing(both: Bridge) -> None:
     carrier = both.switch.carrier(CarrierBehaviour.ACCEPT)
     body = {"organization_id": "same", "trunks": [registering("t", carrier)], "phone_numbers": []}
-    assert both.sync(body, wait="10")[1]["nodes"][0]["gateways"][0]["state"] == "REGED"
+    assert both.sync(body, wait="30")[1]["nodes"][0]["gateways"][0]["state"] == "REGED"
     before = both.switch.registers(carrier)
     status, answer = both.sync(body)
     assert (status, answer["generation"], actions(answer)) == (200, 1, {"t": "unchanged"})
@@ -86,9 +86,9 @@ def test_a_changed_password_replaces_the_gateway_and_never_leaves_the_carrier_wi
         "trunks": [registering("t", carrier, "old-password")],
         "phone_numbers": [],
     }
-    (old,) = both.sync(body, wait="10")[1]["nodes"][0]["gateways"]
+    (old,) = both.sync(body, wait="30")[1]["nodes"][0]["gateways"]
     body["trunks"] = [registering("t", carrier, "new-password")]
-    status, answer = both.sync(body, wait="10")
+    status, answer = both.sync(body, wait="30")
     (new,) = answer["nodes"][0]["gateways"]
     assert (status, new["action"], new["loaded"], new["state"]) == (200, "replaced", True, "REGED")
     assert new["gateway"] != old["gateway"]
@@ -102,7 +102,7 @@ def test_a_changed_password_replaces_the_gateway_and_never_leaves_the_carrier_wi
 def test_a_trunk_that_left_is_removed_and_others_stay(both: Bridge) -> None:
     carrier = both.switch.carrier(CarrierBehaviour.ACCEPT)
     stay, leave = registering("stay", carrier), registering("leave", carrier)
-    both.sync({"organization_id": "leaving", "trunks": [stay, leave]}, wait="10")
+    both.sync({"organization_id": "leaving", "trunks": [stay, leave]}, wait="30")
     before = len([1 for contact, _ in both.switch.registers(carrier) if "stay" in contact])
     status, answer = both.sync({"organization_id": "leaving", "trunks": [stay]})
     assert (status, actions(answer)) == (200, {"stay": "unchanged", "leave": "removed"})
@@ -191,7 +191,7 @@ def test_every_problem_is_listed_and_nothing_is_changed(both: Bridge) -> None:
 def test_a_killed_freeswitch_gets_everything_back(tmp_path: Path) -> None:
     with bridge.running("stand-in", tmp_path) as running:
         carrier = running.switch.carrier(CarrierBehaviour.ACCEPT)
-        running.sync({"organization_id": 7, "trunks": [registering("t", carrier)]}, wait="10")
+        running.sync({"organization_id": 7, "trunks": [registering("t", carrier)]}, wait="30")
         running.switch.kill()
         eventually(lambda: running.ask("GET", "/readyz")[0] == 503)
         assert [g["state"] for g in running.gateways().values()] == ["UNKNOWN"]
@@ -207,7 +207,7 @@ def test_a_gateway_killed_by_hand_comes_back(tmp_path: Path) -> None:
     with bridge.running("stand-in", tmp_path) as running:
         assert isinstance(running.switch, StandInSwitch)
         carrier = running.switch.carrier(CarrierBehaviour.ACCEPT)
-        running.sync({"organization_id": 7, "trunks": [registering("t", carrier)]}, wait="10")
+        running.sync({"organization_id": 7, "trunks": [registering("t", carrier)]}, wait="30")
         (name,) = running.gateways()
         node = next(iter(running.application.nodes))
         from fscontrol.esl import commands
