@@ -83,7 +83,9 @@ def require_principals(app: Flask, recognise: Recognise, sessions: Sessions | No
     def _check() -> None:
         wanted = operation_of(app, request.endpoint)
         if wanted is not None and wanted.is_page:
-            request.max_content_length = LONGEST_FORM  # before a form is looked into, anybody's
+            # Before a form is looked into, anybody's. Werkzeug takes 500 kB of one field by itself, and some of its
+            # versions of a whole form: less than the longest INVITE.
+            request.max_content_length = request.max_form_memory_size = LONGEST_FORM
         if wanted is not None and wanted.is_open:
             return
         known = g.principal = _by_session(wanted) or principal_of(presented_key())

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from fscontrol import errors
 from fscontrol.errors import FscontrolError, TooManyRequests
 from fscontrol.http import page_answers
+from fscontrol.http.auth import LONGEST_FORM
 from fscontrol.http.error_forms import form_for
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,10 @@ def install(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def _werkzeug(error: HTTPException) -> Response:
         kind = _OF_WERKZEUG.get(error.code or 500, errors.RequestError)
-        response = problem(kind(error.description or error.name))
+        # Bodies of other routes are read by `body`, which names its own limit.
+        too_large = f"the form is longer than {LONGEST_FORM} bytes, or has too many fields"
+        said = too_large if error.code == 413 else error.description or error.name
+        response = problem(kind(said))
         response.status_code = error.code or 500
         if allowed := getattr(error, "valid_methods", None):
             response.headers["Allow"] = ", ".join(sorted(allowed))

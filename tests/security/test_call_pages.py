@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from fscontrol.calls.invite_text import LONGEST_INVITE
 from fscontrol.doors import http_app
 from fscontrol.http import leafing
+from fscontrol.http.auth import LONGEST_FORM
 from fscontrol.model.access import Role
 from fscontrol.model.audit import HOUSE
 from fscontrol.model.call import CallRecord, CallStatus
@@ -91,7 +92,7 @@ def test_what_was_pasted_is_kept_and_harmless(client: FlaskClient) -> None:
     [
         (LONGEST_INVITE + 1, f"longer than {LONGEST_INVITE} characters"),
         (130_000, f"longer than {LONGEST_INVITE} characters"),
-        (900_000, "body too large"),
+        (900_000, f"longer than {LONGEST_FORM} bytes"),
     ],
 )
 def test_too_much_is_refused_with_a_word(client: FlaskClient, length: int, word: str) -> None:
@@ -101,6 +102,23 @@ def test_too_much_is_refused_with_a_word(client: FlaskClient, length: int, word:
     assert answer.mimetype == "text/html"
     assert word in answer.text.lower()
     assert len(answer.text) < 6 * LONGEST_INVITE
+
+
+@pytest.mark.parametrize("character", ["a", "é", "€", "\U0001f600", "\r\n"])
+def test_the_longest_invite_is_read_in_every_script(client: FlaskClient, character: str) -> None:
+    head = "INVITE sip:x@y SIP/2.0\n\n"
+    form = {"form": token_in(client.get("/explain")), "source_ip": "192.0.2.1"}
+    for more, status in ((0, 200), (1, 400)):
+        form["invite"] = head + character * (LONGEST_INVITE - len(head) + more)
+        assert client.post("/explain", data=form).status_code == status
+
+
+def test_a_form_in_parts_has_the_same_bounds(client: FlaskClient) -> None:
+    form = {"form": token_in(client.get("/explain")), "invite": "é" * 260_000, "source_ip": ""}
+    parts = (f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{form[name]}\r\n' for name in form)
+    whole = ("".join(parts) + "--x--\r\n").encode()
+    answer = client.post("/explain", data=whole, content_type="multipart/form-data; boundary=x")
+    assert f"longer than {LONGEST_INVITE} characters" in answer.text
 
 
 def test_nobody_sends_a_form_without_end(house: Bridge) -> None:
