@@ -38,15 +38,19 @@ def timeline(packets: Sequence[Packet]) -> list[bytes | None]:
 
 
 class Caller:
-    """Calls `number` at a SIP port of this machine and, once answered, sends one tone without end."""
+    """Calls `number` at a SIP port of this machine and, once answered, sends one tone without end.
 
-    def __init__(self, sip_port: int, number: str, hertz: int) -> None:
+    One that does not offer leaves that to us, and answers with the ACK (RFC 3261 §13.2.1).
+    """
+
+    def __init__(self, sip_port: int, number: str, hertz: int, *, offers: bool = True) -> None:
         self._target = ("127.0.0.1", sip_port)
         self._sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sip.bind(("127.0.0.1", 0))
         self._rtp.bind(("127.0.0.1", 0))
         self._number = number
+        self._offers = offers
         self._tag = os.urandom(4).hex()
         self._to_tag = ""
         self._audio = tone(hertz, _REPEATED)
@@ -59,7 +63,7 @@ class Caller:
         """Frames that left more than a frame late, because this process did not get to run."""
         self.is_over = False
         self._greenlets = [gevent.spawn(self._signal)]
-        self._send("INVITE", 1, self._sdp())
+        self._send("INVITE", 1, self._sdp() if offers else "")
         eventually(lambda: self._remote is not None)
         self._greenlets += [gevent.spawn(self._talk), gevent.spawn(self._hear)]
 
@@ -89,7 +93,7 @@ class Caller:
             if message.startswith("SIP/2.0 200") and "CSeq: 1 INVITE" in message:
                 to = next(line for line in message.split("\r\n") if line.startswith("To:"))
                 self._to_tag = ";tag=" + to.partition(";tag=")[2]
-                self._send("ACK", 1)
+                self._send("ACK", 1, "" if self._offers else self._sdp())
                 port = next(line.split()[1] for line in message.split("\r\n") if line.startswith("m=audio"))
                 self._remote = ("127.0.0.1", int(port))
             elif message.startswith("BYE"):

@@ -71,9 +71,9 @@ def conversation(
 
 
 @contextlib.contextmanager
-def calling(running: Bridge, hertz: int = 500) -> Iterator[Caller]:
+def calling(running: Bridge, hertz: int = 500, *, offers: bool = True) -> Iterator[Caller]:
     """A caller on the line, who hangs up in the end."""
-    caller = Caller(running.switch.config.sip_port, "+15551230001", hertz)
+    caller = Caller(running.switch.config.sip_port, "+15551230001", hertz, offers=offers)
     try:
         yield caller
     finally:

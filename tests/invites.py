@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SDP = """v=0
+SDP = """v=0
 o=pbx 53655765 2353687637 IN IP4 127.0.0.1
 s=-
 c=IN IP4 127.0.0.1
@@ -32,6 +32,11 @@ def invite(
             "Content-Type: application/sdp",
             "Content-Length: [len]",
             "",
-            _SDP,
+            SDP,
         ]
     )
+
+
+def offerless(text: str) -> str:
+    """An INVITE without its SDP: the caller answers our offer with the ACK (RFC 3261 §13.2.1)."""
+    return text.partition("\n\n")[0].replace("Content-Type: application/sdp\n", "") + "\n\n"

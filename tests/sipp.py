@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.invites import SDP
+
 FINALS = (403, 404, 480, 486, 488, 500, 503, 600, 603)
 _STATUS = re.compile(r"^SIP/2\.0 (\d{3}) ", re.MULTILINE)
 
@@ -28,8 +30,7 @@ Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]
 Call-ID: [call_id]
 CSeq: 1 ACK
 Max-Forwards: 70
-Content-Length: 0
-
+{answer}
 ]]></send>
   <pause milliseconds="{talk}"/>
   <send retrans="500"><![CDATA[
@@ -68,16 +69,26 @@ def find_sipp() -> str | None:
 
 
 def place(
-    invite: str, host: str, port: int, work: Path, *, source: str = "127.0.0.1", talk_ms: int = 100
+    invite: str,
+    host: str,
+    port: int,
+    work: Path,
+    *,
+    source: str = "127.0.0.1",
+    talk_ms: int = 100,
+    answer: str | None = None,
 ) -> int:
     """Send an INVITE as written (its Call-ID, Via, Contact and length made true) and return the final status.
 
-    An answered call talks for `talk_ms` and ends with BYE. Raises RuntimeError when there was no final answer.
+    An answered call talks for `talk_ms` and ends with BYE, its own or ours. The ACK has `answer`; None: an SDP where
+    the INVITE has none. Raises RuntimeError when there was no final answer.
     """
     work.mkdir(parents=True, exist_ok=True)
     scenario, messages = work / "scenario.xml", work / "messages.log"
     messages.unlink(missing_ok=True)
-    scenario.write_text(_scenario(invite, talk_ms), "utf-8")
+    if answer is None:
+        answer = "" if invite.partition("\n\n")[2].strip() else SDP
+    scenario.write_text(_scenario(invite, talk_ms, answer), "utf-8")
     sipp = find_sipp()
     assert sipp is not None
     command = [
@@ -135,7 +146,7 @@ def made_true(invite: str) -> tuple[str, str, str]:
     return ("\n".join(lines) + "\n\n" + body).rstrip("\n"), from_line, to_line
 
 
-def _scenario(invite: str, talk_ms: int) -> str:
+def _scenario(invite: str, talk_ms: int, answer: str) -> str:
     text, from_line, to_line = made_true(invite)
     refusals = "\n  ".join(f'<recv response="{code}" optional="true" next="refused"/>' for code in FINALS)
     # An ACK to a refusal carries the INVITE's branch (RFC 3261 §17.1.1.3): so many messages back stands the INVITE.
@@ -146,5 +157,8 @@ def _scenario(invite: str, talk_ms: int) -> str:
         from_line=from_line,
         to_line=to_line,
         talk=talk_ms,
+        answer=f"Content-Type: application/sdp\nContent-Length: [len]\n\n{answer}"
+        if answer
+        else "Content-Length: 0\n",
         back=back,
     )

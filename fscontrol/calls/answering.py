@@ -52,8 +52,12 @@ def answer_rules_of(trunk: Trunk) -> AnswerRules:
 def why_not_answerable(rules: AnswerRules, sdp: str) -> str | None:
     """Why an offer cannot be answered with the encryption the trunk wants; None when it can, or offers no audio.
 
-    An offer of RTP/SAVP alone cannot be answered in the clear (RFC 4568 §6.1), nor one of RTP/AVP encrypted.
+    An offer of RTP/SAVP alone cannot be answered in the clear (RFC 4568 §6.1), nor one of RTP/AVP encrypted. Where the
+    INVITE offers nothing we would, and the keys in the caller's answer might come by a way that TLS does not cover: of
+    such a call FreeSWITCH gives an address of UDP to send the ACK to (run).
     """
+    if rules.media_encryption == "required" and not sdp.strip():
+        return "the trunk requires SRTP, and the INVITE has no SDP"
     offered = list(_audio_profiles(sdp))
     secure = [profile for profile in offered if "SAVP" in profile]
     if rules.media_encryption == "required" and offered and not secure:

@@ -37,7 +37,7 @@ def rtp_figures(event: Event) -> RtpFigures | None:
 def hangup_facts(event: Event, *, answered: bool) -> dict[str, object]:
     """What CHANNEL_HANGUP_COMPLETE says of a call, by the names of its record's fields."""
     cause = event.get("Hangup-Cause")
-    sip_status = event.variable("sip_term_status") or ""
+    sip_status = "200" if _offer_went_out(event) else event.variable("sip_term_status") or ""
     billed = event.variable("billsec") or ""
     return {
         "hangup_cause": cause,
@@ -49,6 +49,18 @@ def hangup_facts(event: Event, *, answered: bool) -> dict[str, object]:
         "mos": mos_of(event),
         "rtp": rtp_figures(event),
     }
+
+
+def _offer_went_out(event: Event) -> bool:
+    """Whether a 200 was sent with our offer, to an INVITE without SDP, and no answer of any use came with the ACK.
+
+    FreeSWITCH takes such a call for unanswered and has a failure for it, 488 for one; on the wire was a BYE (run).
+    """
+    disposition = event.variable("sip_hangup_disposition")
+    if event.get("Call-Direction") != "inbound" or disposition == "recv_cancel":
+        return False
+    no_answer = event.variable("endpoint_disposition") == "RECEIVED_NOSDP"
+    return disposition == "send_bye" or (no_answer and event.variable("last_app") == "answer")
 
 
 def answered_when(event: Event, known: float | None) -> float | None:

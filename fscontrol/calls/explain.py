@@ -18,7 +18,7 @@ def explain_invite(ways: WayFinder, text: str, source_ip: str) -> dict[str, Any]
     """
     invite = parse_invite(text)
     trail = Trail()
-    verdict = ways.find(Asked(source_ip or invite.sender, invite.values_of, invite.body, decode=True), trail)
+    verdict = ways.find(Asked(source_ip or invite.sender, invite.values_of, invite.sdp, decode=True), trail)
     told = _told(verdict.decision)
     if isinstance(verdict.decision, Accept):
         told |= _by_rule(verdict.decision, trail)

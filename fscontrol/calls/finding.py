@@ -49,13 +49,14 @@ class Trail:
 class Asked:
     """What a way is looked for: the address the call came from, its header values, its SDP.
 
+    `sdp` empty: the INVITE has none, and gets our offer; None: it is not known, and nothing is judged by it.
     `node` is where it arrived; empty: nowhere yet. `decode`: whether user parts are still percent-encoded, as in a
     pasted INVITE.
     """
 
     source_ip: str
     values_of: Callable[[str], Iterable[str]]
-    sdp: str = ""
+    sdp: str | None = ""
     decode: bool = False
     node: str = ""
 
@@ -135,7 +136,9 @@ def _doubt(accept: Accept, sources: Sequence[str]) -> Reject | None:
     return None
 
 
-def _media_allowed(accept: Accept, sdp: str, trail: Trail) -> Accept | Reject:
+def _media_allowed(accept: Accept, sdp: str | None, trail: Trail) -> Accept | Reject:
+    if sdp is None:
+        return accept
     networks = accept.source.media_ip_cidrs
     outside = first_not_allowed(sdp, networks)
     why = why_not_answerable(accept.source.answer, sdp)

@@ -15,7 +15,15 @@ from fscontrol.errors import MalformedBody
 
 LONGEST_INVITE = 65_536
 _REQUEST_LINE = re.compile(r"INVITE\s+(\S.*?)\s+SIP/2\.0", re.IGNORECASE)
-_COMPACT = {"t": "to", "f": "from", "v": "via", "i": "call-id", "m": "contact", "c": "content-type"}
+_COMPACT = {
+    "t": "to",
+    "f": "from",
+    "v": "via",
+    "i": "call-id",
+    "m": "contact",
+    "c": "content-type",
+    "l": "content-length",
+}
 _RECEIVED = re.compile(r";\s*received=([^;,\s]+)")
 _SENT_BY = re.compile(r"SIP\s*/\s*2\.0\s*/\s*\w+\s+(\[[^\]]+\]|[^;:,\s]+)", re.IGNORECASE)
 
@@ -27,6 +35,15 @@ class InviteText:
     request_uri: str
     headers: tuple[tuple[str, str], ...]
     body: str
+
+    @property
+    def sdp(self) -> str | None:
+        """The body; empty where the INVITE has none; None where its headers tell of one that was not pasted."""
+        lengths = [
+            length for length in self.values("content-length") if length.isdigit() and length.strip("0")
+        ]
+        is_cut_off = not self.body.strip() and bool(lengths or self.values("content-type"))
+        return None if is_cut_off else self.body
 
     def values(self, name: str) -> list[str]:
         """The values of a header, in order."""

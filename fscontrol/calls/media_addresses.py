@@ -21,10 +21,13 @@ def connection_addresses(sdp: str) -> list[str]:
 def first_not_allowed(sdp: str, networks: Sequence[str]) -> str | None:
     """The first media address outside all networks; None when all are inside, or when no networks are set.
 
-    An address that is a name is outside: what it resolves to could change after the check.
+    An address that is a name is outside: what it resolves to could change after the check. So is one that is not known
+    yet, because the INVITE has no SDP.
     """
     if not networks:
         return None
+    if not sdp.strip():
+        return "an address that is not told before the answer"
     allowed = [ipaddress.ip_network(network) for network in networks]
     for text in connection_addresses(sdp):
         try:

@@ -44,6 +44,8 @@ def place_invite(node: Node, data: bytes, source: tuple[str, int], profile_name:
     let_in = not acls or any(allows(node.network_lists, name, source[0]) for name in acls)
     if let_in and not profile.ignores_credentials and _has_credentials(invite):
         raise InviteRefused(407, "sofia challenges whoever sends credentials unasked")
+    if let_in and not invite.has_offer and profile.settings.get("enable-3pcc") != "proxy":
+        raise InviteRefused(480, "no SDP, and no 3pcc")
     leg = _leg(node, invite, source, profile)
     node.calls_in += 1
     node.add_leg(leg)

@@ -134,9 +134,10 @@ def channel_variables(
     if invite.first("Privacy"):
         variables["sip_Privacy"] = invite.first("Privacy")
     variables |= _all_headers(invite)
-    variables["switch_r_sdp"] = readable_sdp(invite.body)
-    variables["ep_codec_string"] = codec_string(invite.body, codecs)
-    variables["endpoint_disposition"] = "DELAYED NEGOTIATION"
+    if invite.has_offer:
+        variables["switch_r_sdp"] = readable_sdp(invite.body)
+        variables["ep_codec_string"] = codec_string(invite.body, codecs)
+    variables["endpoint_disposition"] = "DELAYED NEGOTIATION" if invite.has_offer else "RECEIVED_NOSDP"
     return variables
 
 

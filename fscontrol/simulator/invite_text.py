@@ -52,6 +52,11 @@ class Invite:
     headers: tuple[tuple[str, str], ...]
     body: str
 
+    @property
+    def has_offer(self) -> bool:
+        """Whether there is an SDP."""
+        return bool(self.body.strip())
+
     def all(self, name: str) -> list[str]:
         """Every value of a header, in order; names without regard to case."""
         wanted = name.lower()

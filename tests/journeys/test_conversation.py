@@ -24,11 +24,12 @@ def _needs_freeswitch() -> None:
         pytest.skip("no FreeSWITCH: set FREESWITCH_BIN or put `freeswitch` on PATH")
 
 
-def test_both_hear_each_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("offers", [True, False], ids=["offer", "no offer"])
+def test_both_hear_each_other(tmp_path: Path, offers: bool) -> None:
     assistant = Assistant()
     assistant.script["start"] = says(tone(1200, 200), mark="said")
     with conversation(tmp_path, assistant) as (running, _server):
-        with calling(running, 500) as caller:
+        with calling(running, 500, offers=offers) as caller:
             eventually(lambda: sounds(caller.heard, 1200, 40))
             eventually(lambda: sounds(assistant.heard, 500, 40))
             eventually(lambda: assistant.events("mark"))

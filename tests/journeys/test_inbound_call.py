@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests import bridge, switches
+from tests import bridge, sipp, switches
 from tests.bridge import Bridge, trunk
-from tests.invites import invite
+from tests.invites import SDP, invite, offerless
 from tests.waiting import eventually
 
 
@@ -116,6 +116,29 @@ def test_one_tenant_cannot_reach_anothers_number(both: Bridge) -> None:
     assert eventually(lambda: (call := both.last_call())["ended_at"] and call)["organization_id"] == "other"
 
 
+def test_an_invite_without_sdp_gets_our_offer(both: Bridge) -> None:
+    assert both.switch.call(offerless(invite("+15551230001"))) == 200
+    record = eventually(lambda: (call := both.last_call())["ended_at"] and call)
+    assert (record["status"], record["sip_status"], record["to_number"]) == ("completed", 200, "+15551230001")
+    assert record["answered_at"]
+    assert both.switch.call(offerless(invite("+15550000000"))) == 404
+
+
+@pytest.mark.parametrize("fields", [{"media_encryption": "required"}, {"media_ip_cidrs": ["127.0.0.0/8"]}])
+def test_what_a_trunk_allows_cannot_be_told_without_sdp(tmp_path: Path, fields: dict[str, object]) -> None:
+    with bridge.running("stand-in", tmp_path) as running:
+        numbers = [{"id": 1, "phone_number": "+15551230001", "assistant_id": 1}]
+        trunks = [trunk("pbx", "127.0.0.1:5099", register=False, **fields)]
+        running.sync({"organization_id": 7, "trunks": trunks, "phone_numbers": numbers})
+        cut_off = invite("+15551230001").partition("\n\n")[0]
+        assert running.switch.call(offerless(invite("+15551230001"))) == 488
+        record = eventually(running.last_call)
+        assert (record["reason"], record["sip_status"]) == ("media_not_allowed", 488)
+        for pasted, decision in ((offerless(invite("+15551230001")), "reject"), (cut_off, "accept")):
+            told = running.ask("POST", "/api/explain", {"invite": pasted, "source_ip": "127.0.0.1"})[1]
+            assert told["decision"] == decision, "an SDP that was not pasted is nothing to judge by"
+
+
 @pytest.mark.freeswitch
 def test_an_answer_that_fails_is_no_answer(tmp_path: Path) -> None:
     with bridge.running("freeswitch", tmp_path) as running:
@@ -130,6 +153,16 @@ def test_an_answer_that_fails_is_no_answer(tmp_path: Path) -> None:
         assert (record["status"], record["sip_status"], record["answered_at"]) == ("failed", 488, None)
         assert record["hangup_cause"] == "INCOMPATIBLE_DESTINATION"
         assert running.switch.call(invite("+15551230001")) == 200, "its place was given back"
+        eventually(lambda: running.last_call()["status"] == "completed")
+        no_offer, port = offerless(invite("+15551230001")), running.switch.config.sip_port
+        for answer in ("", SDP.replace("RTP/AVP 0 8 101", "RTP/AVP 18")):
+            # Nothing in common with the caller is learnt from his ACK: our 200, with the offer, is sent by then.
+            work = tmp_path / f"answer{len(answer)}"
+            assert sipp.place(no_offer, "127.0.0.1", port, work, answer=answer) == 200
+            record = eventually(lambda: (call := running.last_call())["status"] == "failed" and call)
+            assert (record["sip_status"], record["answered_at"]) == (200, None)
+            assert running.switch.call(no_offer) == 200, "its place was given back"
+            eventually(lambda: running.last_call()["status"] == "completed")
 
 
 def test_a_header_too_long_to_read_is_not_passed_over(both: Bridge) -> None:

@@ -40,7 +40,7 @@ def trunk(**fields: Any) -> Trunk:
         ("required", [DTLS], ""),
         ("required", [PLAIN], "requires SRTP, and the INVITE offers RTP/AVP"),
         ("required", [SECURE.replace("41000", "0"), PLAIN], "requires SRTP"),
-        ("required", [], ""),
+        ("required", ["s=-"], ""),
         ("off", [], ""),
         ("required", ["m=audio", "m=video 1 RTP/AVP 96"], ""),
     ],
@@ -50,6 +50,12 @@ def test_which_offers_can_be_answered(encryption: str, offer: list[str], refused
     why = why_not_answerable(answer_rules_of(trunk(media_encryption=encryption)), sdp)
     assert (why is not None) == bool(refused)
     assert refused in (why or "")
+
+
+def test_keys_are_not_asked_of_who_offers_nothing() -> None:
+    assert why_not_answerable(answer_rules_of(trunk(media_encryption="optional")), "") is None
+    why = why_not_answerable(answer_rules_of(trunk(media_encryption="required")), "\r\n")
+    assert why == "the trunk requires SRTP, and the INVITE has no SDP"
 
 
 @pytest.mark.parametrize(

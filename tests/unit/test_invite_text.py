@@ -43,6 +43,22 @@ def test_folded_compact_and_repeated_headers() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "sdp"),
+    [
+        ("Content-Type: application/sdp\nContent-Length: 5\n\nv=0\n", "v=0\n"),
+        ("Subject: x\n\nv=0\n", "v=0\n"),
+        ("Content-Length: 0\n\n", ""),
+        ("Subject: x", ""),
+        ("Content-Length: 191\n\n", None),
+        ("l: 191", None),
+        ("c: application/sdp\n\n\n", None),
+    ],
+)
+def test_an_sdp_that_was_not_pasted_is_told_from_none(text: str, sdp: str | None) -> None:
+    assert parse_invite(f"INVITE sip:x@y SIP/2.0\n{text}").sdp == sdp
+
+
 @pytest.mark.parametrize("text", ["", "hello", "REGISTER sip:x SIP/2.0\n\n", "INVITE sip:x", "x" * 70_000])
 def test_what_is_no_invite_is_refused(text: str) -> None:
     with pytest.raises(MalformedBody):

@@ -24,6 +24,11 @@ def test_first_not_allowed(addresses: tuple[str, str], networks: list[str], outs
     assert first_not_allowed(SDP.format(*addresses), networks) == outside
 
 
+def test_an_address_that_is_not_told_is_not_allowed() -> None:
+    assert first_not_allowed("", ["192.0.2.0/24"])
+    assert first_not_allowed("", []) is None
+
+
 @pytest.mark.parametrize(
     "sdp", ["", "c=", "c=IN IP4", "\x00\xff", "not sdp at all", "c=IN IP4 " + "9" * 100_000]
 )

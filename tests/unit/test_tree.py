@@ -75,6 +75,7 @@ def test_the_profile_admits_nobody_by_itself_and_challenges_nobody() -> None:
         "enable-chat": "false",
         "parse-all-invite-headers": "true",
         "inbound-late-negotiation": "true",
+        "enable-3pcc": "proxy",
     }.items():
         assert found[name] == value, name
 
