@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -87,6 +88,10 @@ class ControlPlane:
             rows += page["items"]
             if not page["items"] or len(rows) >= page["total"]:
                 return rows
+
+    def require_organization(self, key: str) -> None:
+        """Raise `Stopped` where there is none of that name; for lists, which of nobody are empty."""
+        self.get(f"/api/organizations/{quote(key, safe='')}")
 
     @contextlib.contextmanager
     def events(self) -> Iterator[Iterator[str]]:

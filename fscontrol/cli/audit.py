@@ -6,7 +6,7 @@ import contextlib
 import getpass
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -55,7 +55,8 @@ _COLUMNS = (
 def audit(organization: str | None, limit: int, follow: bool) -> None:
     """Show who changed what, when and from where, newest first; secrets are never in it.
 
-    With --follow oldest first, one line each; with --json too, one document a line.
+    With --follow oldest first, one line each; with --json too, one document a line. Exit code 3 when there is no such
+    organisation and nothing was done to one.
     """
     control_plane = ControlPlane(configuration.load())
     query = {"organization": organization} if organization else {}
@@ -65,6 +66,7 @@ def audit(organization: str | None, limit: int, follow: bool) -> None:
                 click.echo(json.dumps(entry) if wants_json() else _line(entry))
         return
     answer = control_plane.get("/api/audit", limit=limit, **query)
+    _require_known(control_plane, query, answer["items"])
     if wants_json():
         put_json(answer)
     else:
@@ -76,6 +78,7 @@ def followed(
 ) -> Iterator[Mapping[str, Any]]:
     """The last `limit` entries, oldest first, and then each as it comes; for ever."""
     first = control_plane.get("/api/audit", limit=limit, **query)["items"]
+    _require_known(control_plane, query, first)
     yield from reversed(first)
     newest = first[0] if first else None
     while True:
@@ -83,6 +86,14 @@ def followed(
         fresh = list(_newer_than(control_plane, query, newest))
         yield from reversed(fresh)
         newest = fresh[0] if fresh else newest
+
+
+def _require_known(
+    control_plane: ControlPlane, query: Mapping[str, str], entries: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise `Stopped` unless the organisation asked for is there, or was: what is deleted keeps its trail."""
+    if not entries and "organization" in query:
+        control_plane.require_organization(query["organization"])
 
 
 def _newer_than(

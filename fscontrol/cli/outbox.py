@@ -11,6 +11,7 @@ import click
 from fscontrol import settings as configuration
 from fscontrol.cli.api import ControlPlane
 from fscontrol.cli.command import examples, json_option, put_json, wants_json
+from fscontrol.cli.exit_codes import Exit, Stopped
 from fscontrol.cli.screen import Column, Listing, age, cells, make_console
 from fscontrol.cli.tables import clock
 from fscontrol.model.message import call_sid_of
@@ -68,10 +69,19 @@ def _letter(letter: Mapping[str, Any]) -> tuple[str, ...]:
 @click.argument("keys", metavar="[CALL_SID]...", nargs=-1)
 @json_option
 def outbox_resend(keys: tuple[str, ...]) -> None:
-    """Queue the dead letters of these calls again, or of all calls when none is named."""
-    body = {"keys": list(keys)} if keys else {}
-    answer = ControlPlane(configuration.load()).done("POST", "/api/outbox/resend", body)
-    if wants_json():
-        put_json(answer)
-    else:
-        click.echo(f"{answer['resent']} queued again")
+    """Queue the dead letters of these calls again, or of all calls when none is named.
+
+    Exit code 3 when one of these calls has none; those of the others are queued.
+    """
+    control_plane = ControlPlane(configuration.load())
+    # Each by itself: the answer counts letters, and one call may have several.
+    bodies: list[dict[str, list[str]]] = [{"keys": [key]} for key in dict.fromkeys(keys)] or [{}]
+    answers = [control_plane.done("POST", "/api/outbox/resend", body) for body in bodies]
+    resent = sum(answer["resent"] for answer in answers)
+    without = [
+        body["keys"][0] for body, answer in zip(bodies, answers, strict=True) if body and not answer["resent"]
+    ]
+    if resent or not without:
+        put_json({**answers[0], "resent": resent}) if wants_json() else click.echo(f"{resent} queued again")
+    if without:
+        raise Stopped(f"no dead letters of {', '.join(without)}", Exit.NOT_FOUND)

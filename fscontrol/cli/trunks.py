@@ -37,11 +37,17 @@ _TRUNKS = (
 @json_option
 @click.pass_context
 def trunks(context: click.Context, organization: str | None) -> None:
-    """Show the trunks that had calls within the last hour: breaker, ASR, ACD, MOS, PDD, calls."""
+    """Show the trunks that had calls within the last hour: breaker, ASR, ACD, MOS, PDD, calls.
+
+    Exit code 3 when there is no such organisation; 0 when it has no such trunk.
+    """
     if context.invoked_subcommand is not None:
         return
     query = {"organization": organization} if organization else {}
-    answer = ControlPlane(configuration.load()).get("/api/trunks", **query)
+    control_plane = ControlPlane(configuration.load())
+    answer = control_plane.get("/api/trunks", **query)
+    if organization and not answer["items"]:
+        control_plane.require_organization(organization)
     put_json(answer) if wants_json() else make_console().print(trunk_table(answer["items"], time.time()))
 
 

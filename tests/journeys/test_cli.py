@@ -20,6 +20,8 @@ from click.testing import CliRunner
 
 from fscontrol.cli import cli
 from fscontrol.cli.cli_page import leaves
+from fscontrol.model.call import CallRecord
+from fscontrol.model.message import OutboxMessage
 from fscontrol.simulator.carrier import CarrierBehaviour
 from tests.bridge import API_KEY, Bridge, registering, running
 from tests.invites import invite
@@ -37,6 +39,7 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
         carrier = bridge.switch.carrier(CarrierBehaviour.ACCEPT)
         CARRIER[bridge.url] = carrier
         push(bridge, "first")
+        bridge.application.organizations.ensure("empty")
         bridge.switch.call(invite(DID))
         yield bridge
 
@@ -102,6 +105,9 @@ ENDS: list[tuple[str, dict[str, str], int]] = [
     ("nodes undrain fs9", {}, 3),
     ("trunks", {}, 0),
     ("trunks", WRONG_KEY, 5),
+    ("trunks --organization 7", {}, 0),
+    ("trunks --organization empty", {}, 0),
+    ("trunks --organization nobody", {}, 3),
     ("trunks reset 7 nobody", {}, 3),
     ("alarms", {}, 0),
     ("alarms", NOTHING, 4),
@@ -126,7 +132,13 @@ ENDS: list[tuple[str, dict[str, str], int]] = [
     ("outbox", NOTHING, 4),
     ("outbox-resend", {}, 0),
     ("outbox-resend", WRONG_KEY, 5),
+    ("outbox-resend nobody", {}, 3),
+    ("outbox-resend nobody --json", {}, 3),
     ("audit", {}, 0),
+    ("audit --organization 7", {}, 0),
+    ("audit --organization empty", {}, 0),
+    ("audit --organization nobody", {}, 3),
+    ("audit --organization nobody --follow", {}, 3),
     ("audit --limit 0", {}, 2),
     ("doctor", {}, 0),
     ("doctor", {"FSCONTROL_NODES": "fs1=127.0.0.1:9", "FSCONTROL_ESL_TIMEOUT_SECONDS": "0.5"}, 1),
@@ -195,6 +207,23 @@ def test_json_is_one_document(bridge: Bridge, line: str, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, value)
     ended = CliRunner().invoke(cli, [*line.split(), "--json"])
     assert isinstance(json.loads(ended.stdout), dict)
+
+
+def test_dead_letters_are_queued_though_another_call_has_none(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings(bridge).items():
+        monkeypatch.setenv(name, value)
+    store = bridge.application.store
+    record = CallRecord(call_sid="dead", direction="inbound")
+    letters = [OutboxMessage(key="dead", sequence=n, path="/x", body="{}", created_at=1.0) for n in (1, 2)]
+    for form in ([], ["--json"]):
+        store.put_call(record, letters)
+        for letter in letters:
+            store.message_dead(letter, "refused")
+        ended = CliRunner().invoke(cli, ["outbox-resend", "nobody", "dead", "dead", *form])
+        assert (ended.exit_code, ended.stderr) == (3, "fscontrol: no dead letters of nobody\n")
+        assert json.loads(ended.stdout)["resent"] == 2 if form else ended.stdout == "2 queued again\n"
 
 
 def test_a_batch_that_is_not_there_is_refused_in_the_same_words(
