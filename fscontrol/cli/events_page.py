@@ -33,7 +33,8 @@ data: {"node":"fs1","gateway":"7.7f502da1.ab12cd34","trunk_id":"main","state":"R
 - `id:` is for coming back: ask again with the last one as `Last-Event-ID`, and what followed is told first. The last
   1,000 events are kept. Where that one is not among them any more, all that are kept are told, and a comment says so at
   the beginning: read the state from `GET /api/gateways` and `GET /api/calls`, and go on from there.
-- It ends when your key is revoked or expires, within 5 seconds, as you would be refused everywhere else.
+- It ends when your key is revoked or expires, within 5 seconds, as you would be refused everywhere else;
+  and when the store could not say for a minute whether it still works.
 - A comment (`: still here`) comes every 15 s. Hear nothing for longer than 30 s, and the
   connection is dead: come back. A browser's `EventSource` does not show comments: with `?beats=true` the same comes as
   an event `beat`, without an id and with `{}` as its data.

@@ -137,7 +137,8 @@ def look_again_by(app: Flask, recognise: Recognise) -> None:
 def still_let_in() -> Callable[[], bool]:
     """Whether who asks would still be let in later, by his session or his credential; for answers that go on.
 
-    A store that cannot tell ends nothing: all who listen would be cut off at once, and none could come back.
+    A store that cannot tell for a moment ends nothing: a key is known for `known_keys.KEPT_SECONDS` after the store
+    said so. Then it may have been revoked, and who asks is not let in any more.
     """
     extensions, cookie, presented = current_app.extensions, session_cookie(), presented_key()
     held = sessions() if cookie else None
@@ -147,7 +148,7 @@ def still_let_in() -> Callable[[], bool]:
         try:
             return (held.principal(cookie) if held is not None else recognise(presented)) is not None
         except StoreError:
-            return True
+            return False
 
     return is_let_in
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from fscontrol.errors import StoreError
 from fscontrol.http import events, known_keys
 from fscontrol.model.access import Role
 from fscontrol.model.audit import HOUSE
+from fscontrol.provisioning.api_keys import ApiKeys
 from tests import bridge
 from tests.bridge import API_KEY, Bridge
 from tests.waiting import eventually
@@ -102,6 +104,18 @@ def test_a_stream_ends_with_its_key(running: Bridge, monkeypatch: pytest.MonkeyP
     reading = gevent.spawn(lambda: heard.extend(cast(Iterable[bytes], answer.response)))
     eventually(lambda: heard)
     # A store that fails for a moment ends nothing; the look does not count as a wrong key either.
+    with failing_store(house.keys, monkeypatch, known_keys.KEPT_SECONDS) as looks:
+        eventually(lambda: len(looks) >= 3)
+    running.ask("POST", "/api/nodes/fs1/drain")
+    eventually(lambda: b"is_drained" in b"".join(heard))
+    # The one that streams is another than the one that is asked: nothing tells it.
+    assert running.ask("DELETE", f"/api/keys/{made.key.id}")[0] == 200
+    reading.get(timeout=30)
+
+
+@contextlib.contextmanager
+def failing_store(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch, kept: float) -> Iterator[list[str]]:
+    """Nobody can say whether a key still works, and it is believed for `kept` seconds; yields who was asked for."""
     looks: list[str] = []
 
     def fails(digest: str) -> None:
@@ -109,14 +123,28 @@ def test_a_stream_ends_with_its_key(running: Bridge, monkeypatch: pytest.MonkeyP
         raise StoreError("the store is away")
 
     with monkeypatch.context() as failing:
-        failing.setattr(known_keys, "KEPT_SECONDS", 0.0)
-        failing.setattr(house.keys, "by_digest", fails)
-        eventually(lambda: len(looks) >= 3)
-    running.ask("POST", "/api/nodes/fs1/drain")
-    eventually(lambda: b"is_drained" in b"".join(heard))
-    # The one that streams is another than the one that is asked: nothing tells it.
-    assert running.ask("DELETE", f"/api/keys/{made.key.id}")[0] == 200
-    reading.get(timeout=30)
+        failing.setattr(known_keys, "KEPT_SECONDS", kept)
+        failing.setattr(keys, "by_digest", fails)
+        yield looks
+
+
+def test_a_stream_ends_when_nobody_could_confirm_its_key_for_long(
+    running: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_often(monkeypatch)
+    monkeypatch.setattr(known_keys, "FRESH_SECONDS", 0.0)
+    keys = running.application.keys
+    client = doors.http_app(running.application).test_client()
+
+    def reading(key: str) -> gevent.Greenlet[[], bytes]:
+        answer = client.get("/api/events?seconds=600", headers={"X-API-Key": key}, buffered=False)
+        return gevent.spawn(lambda: b"".join(cast(Iterable[bytes], answer.response)))
+
+    theirs, ours = reading(keys.create("v", Role.VIEWER, None, HOUSE).text), reading(API_KEY)
+    with failing_store(keys, monkeypatch, 0.0):
+        assert b": listening" in theirs.get(timeout=30)
+    assert not ours.ready(), "the installation's own key is in the settings: no store is asked for it"
+    ours.kill()
 
 
 def test_one_key_or_one_organisation_does_not_take_all_places(
