@@ -18,14 +18,13 @@ import secrets
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import gevent
 from gevent.event import Event as Flag
 
 from fscontrol.cli.serve import told_to_stop
+from fscontrol.cli.siblings_directory import SiblingsDirectory, siblings_directory
 from fscontrol.errors import ConfigurationError
 from fscontrol.settings import Endpoint, Settings
 from fscontrol.telemetry.greenlets import spawn
@@ -59,9 +58,9 @@ class Supervisor:
         self._stop = told_to_stop()
         # Closed by the kernel when we are gone, however we went: the workers end then.
         lifeline, held = os.pipe()
-        with tempfile.TemporaryDirectory(prefix="fscontrol-workers-") as directory:
+        with siblings_directory() as directory:
             keepers = [
-                spawn(f"worker {number}", self._keep, number, Path(directory), lifeline)
+                spawn(f"worker {number}", self._keep, number, directory, lifeline)
                 for number in range(1, self._settings.workers + 1)
             ]
             self._stop.wait()
@@ -74,7 +73,7 @@ class Supervisor:
             raise ConfigurationError(["a worker could not start with these settings; it said why"])
         log.info("all workers have ended")
 
-    def _keep(self, number: int, directory: Path, lifeline: int) -> None:
+    def _keep(self, number: int, directory: SiblingsDirectory, lifeline: int) -> None:
         """One worker, again and again."""
         wait = FIRST_WAIT_SECONDS
         while not self._stop.is_set():
@@ -95,11 +94,11 @@ class Supervisor:
             self._stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
-    def _start(self, number: int, directory: Path, lifeline: int) -> subprocess.Popen[bytes]:
+    def _start(self, number: int, directory: SiblingsDirectory, lifeline: int) -> subprocess.Popen[bytes]:
         inherited = self._http.fileno(), self._call_socket.fileno(), lifeline
-        arguments = (self._family, number, self._settings.workers, directory, *inherited)
+        arguments = (self._family, number, self._settings.workers, directory.path, *inherited)
         command = [sys.executable, "-m", "fscontrol", "worker", *map(str, arguments)]
-        return subprocess.Popen(command, pass_fds=inherited)  # noqa: S603 (this very program)
+        return subprocess.Popen(command, pass_fds=(*inherited, directory.lock))  # noqa: S603 (this very program)
 
     def _end(self) -> None:
         """Tell all to end, and kill what has not after `STOP_SECONDS`."""

@@ -78,6 +78,10 @@ class Crew:
             return set()
         return {pid for pid in map(int, started) if is_running(pid)}
 
+    def directories(self) -> set[Path]:
+        """Where workers ask each other, of supervisors that live or were killed."""
+        return set(Path(self.serving.settings["TMPDIR"]).glob("fscontrol-*"))
+
     def holder(self) -> int:
         """The process that steers the node; 0 while none of them does."""
         name = self.serving.ask("GET", "/api/nodes")[1]["items"][0]["holder"] or ""
@@ -116,6 +120,7 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
         assistants.start()
         stack.callback(assistants.stop)
         (work / "media").mkdir()
+        (work / "tmp").mkdir()
         serving = Serving(
             work,
             "--workers", "2",
@@ -131,6 +136,7 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
             FSCONTROL_STREAM_IDLE_SECONDS="300",
             FSCONTROL_STREAM_FIRST_AUDIO_SECONDS="300",
             FSCONTROL_MEDIA_DIR=str(work / "media"),
+            TMPDIR=str(work / "tmp"),
         )  # fmt: skip
         stack.callback(serving.stop)
         made = Crew(serving, switch.stand_in, assistant, work / "media")
@@ -195,16 +201,20 @@ def test_calls_of_one_that_is_killed_go_on_at_the_other(crew: Crew, steers: bool
 
 
 def test_without_their_parent_they_end(crew: Crew) -> None:
-    workers = crew.pids()
+    workers, (directory,) = crew.pids(), crew.directories()
     crew.serving.kill()
     eventually(lambda: not any(map(is_running, workers)))
+    assert crew.directories() == {directory}, "nobody was left who could clear it away"
     crew.serving.restart()
     eventually(lambda: len(crew.pids()) == 2)
+    (another,) = crew.directories()
+    assert another != directory
 
 
 def test_told_to_end_they_all_do(crew: Crew) -> None:
     workers = crew.pids()
     assert crew.serving.stop() == 0
+    assert not crew.directories()
     assert not any(map(is_running, workers))
     last = json.loads(crew.serving.log.read_text().splitlines()[-1])
     assert last["message"] == "all workers have ended"
