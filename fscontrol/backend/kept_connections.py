@@ -28,6 +28,10 @@ from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 _MOST_KEPT = 100
 _LONGEST_IDLE_SECONDS = 10.0
+_LOST_MILLISECONDS = 1_000
+"""What was sent on a kept connection and not acknowledged for so long is lost: a middlebox has forgotten it, and says
+nothing. The far end's kernel acknowledges at once, however long its program takes to answer (tcp(7), TCP_USER_TIMEOUT).
+"""
 _RECEIVE_SIZE = 16_384
 _LONGEST_HEAD = 64 * 1024
 _FRAMING = 8
@@ -117,8 +121,9 @@ class Place:
     def post(self, path: str, body: bytes, headers: Mapping[str, str], most_bytes: int) -> tuple[int, bytes]:
         """The answer's status, and the first `most_bytes` of its body. Raises one of `ExchangeFailed`.
 
-        It has no deadline: whoever asks has one for the whole. A kept connection that ends without a word is no answer,
-        and is asked once more on a new one: keep-alive ends where the far end says, and each POST has a key of its own.
+        It has no deadline: whoever asks has one for the whole. A kept connection that ends without a word, or on which
+        nothing arrives, is no answer, and is asked once more on a new one: keep-alive ends where the far end says, and
+        each POST has a key of its own.
         """
         fields = "".join(f"{name}: {_sendable(value)}\r\n" for name, value in headers.items())
         head = f"POST {self._path}{path} HTTP/1.1\r\n{self._head}{fields}Content-Length: {len(body)}\r\n\r\n"
@@ -165,6 +170,7 @@ class Place:
             return answer.status, bytes(answer.body[:most])
         finally:
             if is_kept and len(self._kept) < _MOST_KEPT:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_MILLISECONDS)
                 self._kept.append((connection, time.monotonic()))
             else:
                 connection.close()

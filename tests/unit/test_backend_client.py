@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gzip
 import json
 import ssl
+import struct
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,7 @@ from gevent.event import Event as Flag
 from gevent.server import StreamServer
 from pydantic import SecretStr
 
+from fscontrol.backend import kept_connections
 from fscontrol.backend.client import LONGEST_ANSWER, BackendClient, PrewarmResult, read_prewarm
 from fscontrol.backend.kept_connections import place_of
 from fscontrol.backend.signature import sign
@@ -451,6 +454,50 @@ def test_a_kept_connection_that_ends_as_it_is_used_is_no_failure(
     for number in range(2):
         assert client.post("/x", b"{}", f"a:{number}", LONG).status == 200
     assert (backend.connections, len(backend.requests)) == (2, 3)
+
+
+def forgets(connection: socket.socket) -> None:
+    """As a middlebox that forgot the connection: what comes is dropped, and not even acknowledged."""
+    nothing = ctypes.create_string_buffer(
+        struct.pack("HBBI", 0x06, 0, 0, 0)
+    )  # BPF_RET: of each packet 0 bytes
+    program = struct.pack("HL", 1, ctypes.addressof(nothing))
+    connection.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+
+
+def test_a_kept_connection_that_was_forgotten_on_the_way_does_not_cost_the_deadline(
+    backend: TestBackend, client: BackendClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_connections, "_LOST_MILLISECONDS", 100)
+    forgotten: list[socket.socket] = []
+
+    def once(connection: socket.socket, request: Request) -> bool:
+        stays = answer()(connection, request)
+        if not forgotten:
+            forgets(connection)
+            forgotten.append(connection)
+        return stays
+
+    backend.answerer = once
+    for number in range(2):
+        assert client.post("/x", b"{}", f"a:{number}", LONG).status == 200
+    assert (backend.connections, len(backend.requests)) == (2, 2)
+    forgotten[0].shutdown(socket.SHUT_RDWR)
+
+
+def test_a_slow_backend_is_not_asked_twice(
+    backend: TestBackend, client: BackendClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_connections, "_LOST_MILLISECONDS", 50)
+
+    def slow(connection: socket.socket, request: Request) -> bool:
+        gevent.sleep(0.4 * (len(backend.requests) - 1))  # it has the request: its kernel said so
+        return answer()(connection, request)
+
+    backend.answerer = slow
+    for number in range(2):
+        assert client.post("/x", b"{}", f"a:{number}", LONG).status == 200
+    assert (backend.connections, len(backend.requests)) == (1, 2)
 
 
 def test_a_new_connection_that_ends_without_an_answer_is_not_asked_again(
