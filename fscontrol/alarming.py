@@ -147,9 +147,9 @@ class Alarming:
         for node, worker in self._workers.items():
             yield from self._node_troubles(node)
             if self._sees(node):
-                board, now = self._registrations.board(node).values(), self._registrations.now()
-                owner = self._owners.of(node)
-                yield from gateway_troubles(tuple(board), owner, self._where, self._patience, now)
+                now, owner = self._registrations.now(), self._owners.of(node)
+                ailing = self._registrations.ailing(node, now - self._patience.flap_window)
+                yield from gateway_troubles(ailing, owner, self._where, self._patience, now)
             if self._leases[node].held:
                 yield from sync_troubles(node, worker.behind, self._patience)
         depth = self._store.outbox_depth()

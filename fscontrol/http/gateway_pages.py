@@ -89,7 +89,7 @@ def door(desk: GatewayDesk) -> Blueprint:
     def find(node: str, gateway: str) -> tuple[Registration, GatewayKey | None]:
         """A gateway that who asks may see. Raises `NotFound`."""
         known = registrations.of(node, gateway)
-        owner = store.ledger(node).get(gateway) if known else None
+        owner = store.owner(node, gateway) if known else None
         what = f"gateway {gateway!r} on node {node!r}"
         if known is None:
             raise NotFound(f"there is no {what}")

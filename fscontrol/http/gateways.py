@@ -77,7 +77,7 @@ class GatewayDesk:
             require_sight(self._owner_of(gateway), f"gateway {gateway!r}")
 
     def _owner(self, registration: Registration) -> GatewayKey | None:
-        return self.store.ledger(registration.node).get(registration.gateway)
+        return self.store.owner(registration.node, registration.gateway)
 
     def _owner_of(self, gateway: str) -> str | None:
         owners = {self._owner(one) for one in self.registrations.all() if one.gateway == gateway}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS = 1.0
 """How long a store that failed is left alone."""
+MOST_ASKED_ALONE = 32
+"""Whose so many gateways are is asked for each; after that for all at once: thousands may change in one moment."""
 
 _SHOWN = set(CallChanged.model_fields)
 
@@ -51,6 +54,7 @@ class Happenings:
         self._mask = mask
         self._told: dict[tuple[str, str], dict[str, Any]] = {}
         self._owners: dict[str, dict[str, GatewayKey]] = {}
+        self._asked_alone: Counter[str] = Counter()
         self._ask_again_at = 0.0
 
     def call_changed(self, record: CallRecord) -> None:
@@ -80,16 +84,23 @@ class Happenings:
             self._told.pop((node, event.get("Gateway")), None)
 
     def _owner(self, node: str, gateway: str) -> GatewayKey | None:
-        """Whose a gateway is, asked of the store when it is new: thousands may change in one moment."""
-        known = self._owners.get(node, {})
-        if gateway not in known:
-            if time.monotonic() < self._ask_again_at:
-                raise StoreError("it failed a moment ago")
-            try:
+        """Whose a gateway is, asked of the store when it is new."""
+        known = self._owners.get(node)
+        if known is not None and gateway in known:
+            return known[gateway]
+        if time.monotonic() < self._ask_again_at:
+            raise StoreError("it failed a moment ago")
+        try:
+            if known is None or self._asked_alone[node] >= MOST_ASKED_ALONE:
                 known = self._owners[node] = self._store.ledger(node)
-            except StoreError:
-                self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
-                raise
+                self._asked_alone[node] = 0
+            else:
+                self._asked_alone[node] += 1
+                if (owner := self._store.owner(node, gateway)) is not None:
+                    known[gateway] = owner
+        except StoreError:
+            self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+            raise
         return known.get(gateway)
 
     def _gateway_changed(self, node: str, event: Event) -> None:

@@ -50,7 +50,8 @@ def is_refusal(sip_status: int | None) -> bool:
     return 300 <= sip_status <= 499 or 600 <= sip_status <= 699 or sip_status == ENDLESS_CHALLENGE
 
 
-_NO_LOSS = frozenset({GatewayState.REGED, GatewayState.UNKNOWN, GatewayState.UNREGISTER, GatewayState.NOREG})
+_NOT_DOWN = frozenset({GatewayState.REGED, GatewayState.UNKNOWN, GatewayState.UNREGISTER})
+_NO_LOSS = _NOT_DOWN | {GatewayState.NOREG}
 
 
 def is_loss(before: GatewayState | None, after: GatewayState) -> bool:
@@ -112,6 +113,19 @@ class Registration:
     def is_on_the_way(self) -> bool:
         """Whether it registers just now, for the first time or in a refresh: the carrier may bind it any moment."""
         return self.refreshing or self.state in _ON_THE_WAY
+
+    @property
+    def is_down(self) -> bool:
+        """Whether calls cannot be expected to go over it; one on its way for the first time is not up yet."""
+        if self.state is GatewayState.NOREG:
+            return self.status == "DOWN"
+        return self.state not in _NOT_DOWN
+
+    def losses(self, since: float) -> int:
+        """How often it fell out of REGED since then. A node that was lost took its gateways along: that is none."""
+        if not self.timeline or self.timeline[-1].at < since:
+            return 0
+        return sum(entry.at >= since and is_loss(entry.before, entry.after) for entry in self.timeline)
 
     @property
     def refusal(self) -> str:

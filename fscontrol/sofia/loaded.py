@@ -2,8 +2,8 @@
 
 Owns: when the whole state is asked for (`sofia xmlstatus gateway`: 1 kB and 29 lines a gateway, a third of a second of
 our time at 5,000), when the names will do (`gwlist`: 20 bytes each) and when one gateway's own state; and keeping the
-board of registrations by all three. Refuses: to trust events alone; every look asks FreeSWITCH for all names, and what
-a replacement hinges on is asked for again (`look_closely`).
+board of registrations by all three. Refuses: to trust events alone; every look asks FreeSWITCH for all names, what was
+started is asked for by name (`look_for`), and so is what a replacement hinges on (`look_closely`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WHOLE_SECONDS = 30.0
 MOST_ASKED_ALONE = 32
 """From so many gateways on whose state is not known, asking for all is cheaper than for each."""
 _LARGE_ANSWER = 100_000
-_NAMES = re.compile(r"[\w.\- ]*")
+_NAME = re.compile(r"[\w.\-]+")
 _NO_ANSWER = "-ERR no reply"
 """How the Event Socket shows that a command wrote nothing: no gateway is up, or none is down."""
 
@@ -83,6 +83,20 @@ class LoadedGateways:
                 closer[name] = replace(loaded[name], state=GatewayState.UNREGISTER, refreshing=False)
         return closer
 
+    def look_for(self, names: Collection[str], loaded: Loaded) -> Loaded:
+        """What was `loaded` at the look before these were started, and those of them that are there now.
+
+        Whether the others are is not asked again: one that went meanwhile is told of, and wakes another pass. Raises
+        as `look`.
+        """
+        if self._whole_until is None or len(names) > MOST_ASKED_ALONE:
+            return self.look()
+        found = [name for name in names if self._ask_for_one(name)]
+        self._known |= frozenset(found)
+        board = self._board()
+        known = {name: board.get(name, before) for name, before in loaded.items()}
+        return known | {name: board.get(name) or self._unknown(name) for name in found}
+
     def forget(self) -> None:
         self._whole_until = None
 
@@ -118,17 +132,21 @@ class LoadedGateways:
     def _ask_for_names(self) -> frozenset[str]:
         # Up before down: a gateway that is being deleted goes from UP to DOWN, and its name must not be missed.
         lists = self._list(up=True), self._list(up=False)
-        known = {text: self._lists.get(text) or frozenset(text.split()) for text in lists}
-        self._lists = known  # FreeSWITCH repeats itself word for word while nothing comes or goes
-        return known[lists[0]] | known[lists[1]]
+        # FreeSWITCH repeats itself word for word while nothing comes or goes
+        self._lists = {text: self._lists.get(text) or self._names_in(text) for text in lists}
+        return self._lists[lists[0]] | self._lists[lists[1]]
+
+    def _names_in(self, text: str) -> frozenset[str]:
+        """The names of a list, each followed by a blank; those not known yet must be ones."""
+        names = frozenset(text.split(" ")) - {""}
+        if unheard := [name for name in names - self._known if not _NAME.fullmatch(name)]:
+            raise CommandRefused(f"no list of gateways but {text[:80]!r}, for {unheard[0][:80]!r} is no name")
+        return names
 
     def _list(self, *, up: bool) -> str:
         try:
-            answer = self._client.request(commands.gateway_names(PROFILE, up=up))
+            return self._client.request(commands.gateway_names(PROFILE, up=up))
         except CommandRefused as error:
             if _NO_ANSWER in str(error):
                 return ""
             raise
-        if answer not in self._lists and not _NAMES.fullmatch(answer):
-            raise CommandRefused(f"no list of gateways but {answer[:80]!r}")
-        return answer

@@ -16,6 +16,7 @@ from gevent.event import Event as Flag
 from fscontrol.errors import CommandRefused
 from fscontrol.esl import commands
 from fscontrol.esl.client import NodeClient
+from fscontrol.esl.event import Event
 from fscontrol.esl.lease import NodeLease
 from fscontrol.model.gateway import Gateway
 from fscontrol.sofia.delivery import NodeDelivery
@@ -31,6 +32,8 @@ START_TOGETHER_FROM = 5
 """From so many new gateways on, one `startgw _all_` is cheaper than one XML reload for each."""
 GONE_SECONDS = 10.0
 """How long a killed gateway may take to disappear; the worker that removes it runs once a second."""
+TOLD_SECONDS = 2.5
+"""How long FreeSWITCH is given to tell that they are gone, before it is asked without: a registered one takes two."""
 LOADED_SECONDS = 3.0
 MUTATION_SECONDS = 60.0
 """Deadline of one mutation: with thousands of gateways in files, the XML reload alone takes seconds."""
@@ -56,8 +59,9 @@ class NodeGateways:
         self._delivery = delivery
         self._loaded = LoadedGateways(client, registrations)
         self._dying: set[str] = set()
+        self._untold: set[str] = set()
         self._deleted = Flag()
-        client.on_event("sofia::gateway_delete", lambda _event: self._deleted.set())
+        client.on_event("sofia::gateway_delete", self._note_deleted)
 
     @property
     def dying(self) -> frozenset[str]:
@@ -67,6 +71,7 @@ class NodeGateways:
     def forget(self) -> None:
         """Another control plane may have acted meanwhile: what we killed is nobody's business any more."""
         self._dying.clear()
+        self._untold.clear()
         self._loaded.forget()
 
     def look(self) -> Loaded:
@@ -77,20 +82,23 @@ class NodeGateways:
         """The same, just looked at, with what the node itself says of these now."""
         return self._loaded.look_closely(names, loaded)
 
-    def start(self, gateways: Sequence[Gateway]) -> Loaded:
-        """Load them and return what is loaded then; one refusal does not stop the others."""
+    def start(self, gateways: Sequence[Gateway], loaded: Loaded) -> Loaded:
+        """Load them and return what is loaded then, `loaded` before; one refusal does not stop the others."""
         if len(gateways) >= START_TOGETHER_FROM:
             with self._delivery.offered(gateways):
                 self._attempt(commands.start_new_gateways(PROFILE), require_started)
+            loaded = self.look()  # at all of them: what others have new in the files was started, too
         else:
             for gateway in gateways:
                 self._attempt(commands.start_gateway(PROFILE, gateway.name), require_started)
         deadline = time.monotonic() + LOADED_SECONDS
-        while True:
-            loaded = self.look()
-            if all(gateway.name in loaded for gateway in gateways) or time.monotonic() > deadline:
-                return loaded
-            gevent.sleep(0.1)
+        while missing := [gateway.name for gateway in gateways if gateway.name not in loaded]:
+            loaded = self._loaded.look_for(missing, loaded)
+            if time.monotonic() > deadline:
+                break
+            if any(name not in loaded for name in missing):
+                gevent.sleep(0.1)
+        return loaded
 
     def register_again(self, names: Iterable[str]) -> None:
         """Have gateways that register do so once more, now."""
@@ -99,9 +107,13 @@ class NodeGateways:
 
     def kill(self, names: Iterable[str]) -> None:
         """Mark them for deletion."""
+        self._deleted.clear()
         for name in names:
+            self._untold.add(name)
             if self._attempt(commands.kill_gateway(PROFILE, name), require_marked):
                 self._dying.add(name)
+            else:
+                self._untold.discard(name)
 
     def await_gone(self, loaded: Loaded) -> Loaded:
         """Wait until what was killed is gone, for a name must not be started again before; what is loaded then.
@@ -110,6 +122,7 @@ class NodeGateways:
         """
         deadline = time.monotonic() + GONE_SECONDS
         while self._dying:
+            self._deleted.wait(TOLD_SECONDS)
             self._deleted.clear()
             loaded = self.look()
             gone = self._dying - loaded.keys()
@@ -120,9 +133,14 @@ class NodeGateways:
                 extra = {"node": self._client.name, "count": len(self._dying)}
                 log.warning("killed gateways are still there", extra=extra)
                 self._dying.clear()
-            if self._dying:
-                self._deleted.wait(0.5)
+        self._untold.clear()
         return loaded
+
+    def _note_deleted(self, event: Event) -> None:
+        """One is gone, says its node: when all that we killed are said to be, it is time to look."""
+        self._untold.discard(event.get("Gateway"))
+        if not self._untold:
+            self._deleted.set()
 
     def _attempt(self, command: commands.Command, require: Callable[[str], None]) -> bool:
         """Send one mutation; False when FreeSWITCH refused it. What it did is verified by a look, not by this."""

@@ -52,6 +52,7 @@ class Registrations:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._board: dict[str, dict[str, Registration]] = {}
+        self._suspects: dict[str, set[str]] = {}
         self._looked_at: set[str] = set()
         self._losses: list[Callable[[str], None]] = []
         self._changed = Flag()
@@ -66,6 +67,11 @@ class Registrations:
                 callback(now.node)
         return now
 
+    def _put(self, before: Registration | None, now: Registration) -> Registration:
+        self._board[now.node][now.gateway] = self._heeded(before, now)
+        self._suspects.setdefault(now.node, set()).add(now.gateway)
+        return now
+
     def of(self, node: str, gateway: str) -> Registration | None:
         """What is known of a gateway on a node, or None."""
         return self._board.get(node, {}).get(gateway)
@@ -73,6 +79,18 @@ class Registrations:
     def board(self, node: str) -> Mapping[str, Registration]:
         """All that is known of a node, by gateway, as it stands now; not to be kept."""
         return self._board.get(node, {})
+
+    def ailing(self, node: str, since: float) -> list[Registration]:
+        """The gateways of a node that are down or lost their registration since then.
+
+        Only those are looked at that changed since they were asked for last, or were among them then: thousands are
+        well, most of the time. So `since` must not go back, and one asks.
+        """
+        board = self._board.get(node, {})
+        suspects = (board[name] for name in self._suspects.get(node, ()) if name in board)
+        found = [one for one in suspects if one.is_down or one.losses(since)]
+        self._suspects[node] = {one.gateway for one in found}
+        return found
 
     def is_whole(self, node: str) -> bool:
         """Whether a node that can be seen was looked at: what is not on its board is not there."""
@@ -91,7 +109,7 @@ class Registrations:
                 board.pop(gateway, None)
             case "sofia::gateway_state":
                 before, seen = board.get(gateway), sighting_of_event(event, self._clock())
-                board[gateway] = self._heeded(before, after(before, node, gateway, seen))
+                self._put(before, after(before, node, gateway, seen))
         self._changed.set()
 
     def now(self) -> float:
@@ -113,6 +131,7 @@ class Registrations:
             )
             for status in gateways
         }
+        self._suspects[node] = set(new)
         self._looked_at.add(node)
         self._changed.set()
         return dict(new)
@@ -121,8 +140,7 @@ class Registrations:
         """Follow what a node said of one gateway, as `take_snapshot` does; returns what is known of it now."""
         board = self._board.setdefault(node, {})
         before = board.get(status.name)
-        known = self._heeded(before, _unless_told(before, node, status, asked_at, self._clock()))
-        board[status.name] = known
+        known = self._put(before, _unless_told(before, node, status, asked_at, self._clock()))
         self._changed.set()
         return known
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from fscontrol.model.alarm import AlarmKind, Trouble
 from fscontrol.model.gateway import GatewayKey
-from fscontrol.model.registration import GatewayState, Registration, is_loss
+from fscontrol.model.registration import GatewayState, Registration
 from fscontrol.sofia.behind import Behind
 
-_NOT_DOWN = frozenset({GatewayState.REGED, GatewayState.UNKNOWN, GatewayState.UNREGISTER})
 _WRONG_CREDENTIALS = frozenset({401, 403, 407})
 Owner = Callable[[str], GatewayKey | None]
 """Whose a gateway is, by its name; None: not ours."""
@@ -37,29 +36,14 @@ def gateway_subject(node: str, gateway: str) -> str:
     return f"gateway:{node}:{gateway}"
 
 
-def losses(registration: Registration, since: float) -> int:
-    """How often it fell out of REGED since then. A node that was lost took its gateways along; that counts for none."""
-    timeline = registration.timeline
-    if not timeline or timeline[-1].at < since:
-        return 0
-    return sum(entry.at >= since and is_loss(entry.before, entry.after) for entry in timeline)
-
-
-def is_down(registration: Registration) -> bool:
-    """Whether calls cannot be expected to go over it; a registration on its way for the first time is not up yet."""
-    if registration.state is GatewayState.NOREG:
-        return registration.status == "DOWN"
-    return registration.state not in _NOT_DOWN
-
-
 def gateway_troubles(
     board: Iterable[Registration], owner: Owner, where: Where, patience: Patience, now: float
 ) -> Iterator[Trouble]:
     """The troubles of the gateways of ours on a node; `now` as the board counts it."""
     for one in board:
-        lost = losses(one, now - patience.flap_window)
+        lost = one.losses(now - patience.flap_window)
         is_flapping = lost >= patience.flaps and one.state is not GatewayState.UNKNOWN
-        if not is_flapping and not is_down(one):
+        if not is_flapping and not one.is_down:
             continue
         whose = owner(one.gateway)
         if whose is None:

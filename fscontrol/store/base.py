@@ -126,6 +126,9 @@ class Store(KeyStore, PlacementStore, TrunkStateStore, AlarmStore, BatchStore, W
         Of these organisations only; None: of all.
         """
 
+    def owner(self, node: str, gateway: str) -> GatewayKey | None:
+        """Whose one gateway is by that ledger; None: not ours."""
+
     def add_to_ledger(
         self, node: str, gateways: Mapping[str, GatewayKey], fence: Fence | None = None
     ) -> None:

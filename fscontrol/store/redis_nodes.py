@@ -34,7 +34,12 @@ class RedisNodes(RedisLeases):
         if organizations is not None:
             among = tuple(organization + SEPARATOR for organization in organizations)
             entries = {name: value for name, value in entries.items() if value.startswith(among)}
-        return {name: GatewayKey(*value.split(SEPARATOR, 1)) for name, value in entries.items()}
+        return {name: _owner(value) for name, value in entries.items()}
+
+    def owner(self, node: str, gateway: str) -> GatewayKey | None:
+        """See `Store`."""
+        value = self._do(lambda: self._redis.hget(self._key("ledger", node), gateway))
+        return None if value is None else _owner(str(value))
 
     def add_to_ledger(
         self, node: str, gateways: Mapping[str, GatewayKey], fence: Fence | None = None
@@ -104,6 +109,10 @@ class RedisNodes(RedisLeases):
     def drained_nodes(self) -> set[str]:
         """See `Store`."""
         return {str(node) for node in self._do(lambda: list(self._redis.smembers(self._key("drained"))))}
+
+
+def _owner(value: str) -> GatewayKey:
+    return GatewayKey(*value.split(SEPARATOR, 1))
 
 
 def texts_of(found: object) -> dict[str, str]:

@@ -71,6 +71,11 @@ class SqliteNodes(ABC):
             rows = self._read(query + among, node, json.dumps(list(organizations)))
         return {name: GatewayKey(organization, trunk_id) for name, organization, trunk_id in rows}
 
+    def owner(self, node: str, gateway: str) -> GatewayKey | None:
+        """See `Store`."""
+        query = "SELECT organization, trunk_id FROM gateways WHERE node = ? AND name = ?"
+        return next((GatewayKey(*row) for row in self._read(query, node, gateway)), None)
+
     def add_to_ledger(
         self, node: str, gateways: Mapping[str, GatewayKey], fence: Fence | None = None
     ) -> None:

@@ -219,6 +219,9 @@ def test_the_ledger(store: Store, open_one: Opener) -> None:
     store.add_to_ledger("fs2", {"7.a.1": GatewayKey("8", "c")})
     store.add_to_ledger("fs1", {"7.b.2": GatewayKey("7", "other")})
     assert open_one().ledger("fs1") == entries | {"7.b.2": GatewayKey("7", "other")}
+    assert open_one().owner("fs1", "7.a.1") == entries["7.a.1"]
+    assert store.owner("fs2", "7.a.1") == GatewayKey("8", "c")
+    assert store.owner("fs2", "7.b.2") is None
     store.remove_from_ledger("fs1", {"7.a.1", "unknown"})
     assert list(store.ledger("fs1")) == ["7.b.2"]
     assert list(store.ledger("fs2")) == ["7.a.1"]

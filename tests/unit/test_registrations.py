@@ -226,3 +226,30 @@ def test_a_snapshot_does_not_end_a_refresh_that_began_since_it_was_asked_for() -
     registrations.take_event("fs1", state("g", "TRYING", Ping_Status="UP"))
     late = GatewayStatus("g", "external", GatewayState.REGED, "UP")
     assert registrations.take_snapshot("fs1", [late], asked_at)["g"].is_on_the_way
+
+
+def ailing(registrations: Registrations, since: float = 0.0) -> set[str]:
+    return {one.gateway for one in registrations.ailing("fs1", since)}
+
+
+def test_the_ailing_are_told_from_the_well_at_every_look() -> None:
+    registrations = board()
+    seen = [GatewayStatus(name, "external", GatewayState.REGED, "UP") for name in ("a", "b", "c")]
+    registrations.take_snapshot("fs1", seen)
+    assert ailing(registrations) == set()
+    registrations.take_event("fs1", state("a", "FAILED"))
+    assert ailing(registrations) == {"a"}
+    assert ailing(registrations) == {"a"}, "nothing came since, and it is down still"
+    registrations.take_event("fs1", state("a", "REGED"))
+    assert ailing(registrations) == {"a"}, "it is up, and lost its registration a moment ago"
+    assert ailing(registrations, registrations.now()) == set()
+    registrations.take_status("fs1", GatewayStatus("b", "external", GatewayState.FAIL_WAIT, "DOWN"))
+    assert ailing(registrations, registrations.now()) == {"b"}
+    registrations.lost("fs1")
+    assert ailing(registrations, registrations.now()) == set(), "nobody knows"
+    gone_bad = [GatewayStatus("c", "external", GatewayState.NOREG, "DOWN"), *seen[:2]]
+    registrations.take_snapshot("fs1", gone_bad)
+    assert ailing(registrations, registrations.now()) == {"c"}
+    registrations.take_gone("fs1", ["c"])
+    assert ailing(registrations, registrations.now()) == set()
+    assert registrations.ailing("fs2", 0.0) == []
