@@ -62,7 +62,6 @@ _Made = dict[str, tuple[Trunk, tuple[Gateway, ...]]]
 _MOST_OF_LATE = 8
 _of_late: dict[tuple[bytes, int], tuple[ref[Organization], tuple[Gateway, ...]]] = {}
 """What few organisations were asked for last: as stored and as in force, by their identity."""
-_remembered: OrderedDict[tuple[bytes, str], _Made] = OrderedDict()
 
 
 def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
@@ -83,7 +82,7 @@ def gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gat
 
 def _gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Gateway, ...]:
     key = organization.key
-    earlier = _remembered.pop((fingerprint_key, key), {})
+    earlier = _remembered.take((fingerprint_key, key))
     made: _Made = {}
     for trunk in organization.enabled_trunks:
         known = earlier.get(trunk.id)
@@ -92,17 +91,34 @@ def _gateways_of(organization: Organization, fingerprint_key: bytes) -> tuple[Ga
             known = trunk, tuple(_gateway(key, trunk, a, fingerprint_key, _FINGERPRINT) for a in addresses)
         made[trunk.id] = known
     if made:
-        _remember((fingerprint_key, key), made)
+        _remembered.keep((fingerprint_key, key), made)
     found = {gateway.name: gateway for _, gateways in made.values() for gateway in gateways}
     if len(found) == sum(len(gateways) for _, gateways in made.values()):
         return tuple(found.values())
     return _told_apart(key, (trunk for trunk, _ in made.values()), fingerprint_key)
 
 
-def _remember(whose: tuple[bytes, str], made: _Made) -> None:
-    _remembered[whose] = made
-    while len(_remembered) > 1 and sum(map(len, _remembered.values())) > MOST_REMEMBERED:
-        _remembered.popitem(last=False)
+class _Remembered:
+    """What was made for organisations, the latest last. Counted as it goes: there may be thousands of them."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[tuple[bytes, str], _Made] = OrderedDict()
+        self._size = 0
+
+    def take(self, whose: tuple[bytes, str]) -> _Made:
+        made = self._made.pop(whose, {})
+        self._size -= len(made)
+        return made
+
+    def keep(self, whose: tuple[bytes, str], made: _Made) -> None:
+        self._size += len(made) - len(self._made.pop(whose, ()))
+        self._made[whose] = made
+        while len(self._made) > 1 and self._size > MOST_REMEMBERED:
+            _, oldest = self._made.popitem(last=False)
+            self._size -= len(oldest)
+
+
+_remembered = _Remembered()
 
 
 def _told_apart(organization: str, trunks: Iterable[Trunk], fingerprint_key: bytes) -> tuple[Gateway, ...]:

@@ -194,7 +194,7 @@ class NodeApplier:
             return loaded
         names = {gateway.name: GatewayKey(gateway.organization, gateway.trunk_id) for gateway in started}
         self._store.add_to_ledger(self._node, names, self._lease.fence)
-        loaded = self._gateways.start(started, loaded)
+        loaded = self._gateways.start(started)
         delivered = [work.plan.present for work in works]
         for work in works:
             mine = {name: owner for name, owner in names.items() if owner.organization == work.key}

@@ -64,9 +64,11 @@ class Attempts:
 
         `elsewhere` are gateways of other nodes that are to leave those: what they do concerns it, too.
         """
-        there = set(loaded) - set(plan.to_kill)
+        unsettled = [c for c in plan.changes if c.replaces or c.away or c.verdict is not Verdict.ACCEPTED]
+        named = {name for change in unsettled for name in (change.name, *change.replaces)}
+        there = {name for name in named if name in loaded}.difference(plan.to_kill)
         earlier = self._memories.get(key) or _Memory()
-        still_open = [change for change in plan.changes if _is_open(change, there)]
+        still_open = [change for change in unsettled if _is_open(change, there)]
         waiting = {
             name
             for change in still_open

@@ -57,18 +57,16 @@ class LoadedGateways:
         if self._whole_until is None or self._clock() >= self._whole_until:
             return self._ask_for_everything()
         names = self._ask_for_names()
-        if names == self._known and names == self._board().keys():
-            return dict(self._board())
         # New, or told of by events alone; or on neither list, as one that changed from DOWN to UP between the two is:
         # ask before it is taken for gone.
-        unclear = (names ^ self._known) | (names - self._board().keys())
+        unclear = (names ^ self._known) | names.difference(self._board())
         if len(unclear) > MOST_ASKED_ALONE:
             return self._ask_for_everything()
         names |= {name for name in unclear if self._ask_for_one(name)}
-        self._registrations.take_gone(self._client.name, self._known - names)
+        if gone := self._known - names:
+            self._registrations.take_gone(self._client.name, gone)
         self._known = names
-        board = self._board()
-        return {name: board.get(name) or self._unknown(name) for name in names}
+        return self._as_known()
 
     def look_closely(self, names: Collection[str], loaded: Loaded) -> Loaded:
         """What is `loaded` by a look just taken, with what FreeSWITCH itself says now of these. Raises as `look`."""
@@ -83,22 +81,26 @@ class LoadedGateways:
                 closer[name] = replace(loaded[name], state=GatewayState.UNREGISTER, refreshing=False)
         return closer
 
-    def look_for(self, names: Collection[str], loaded: Loaded) -> Loaded:
-        """What was `loaded` at the look before these were started, and those of them that are there now.
+    def look_for(self, names: Collection[str]) -> Loaded:
+        """What was loaded at the last look, and those of these, started since, that are there now.
 
         Whether the others are is not asked again: one that went meanwhile is told of, and wakes another pass. Raises
         as `look`.
         """
         if self._whole_until is None or len(names) > MOST_ASKED_ALONE:
             return self.look()
-        found = [name for name in names if self._ask_for_one(name)]
-        self._known |= frozenset(found)
-        board = self._board()
-        known = {name: board.get(name, before) for name, before in loaded.items()}
-        return known | {name: board.get(name) or self._unknown(name) for name in found}
+        self._known |= {name for name in names if self._ask_for_one(name)}
+        return self._as_known()
 
     def forget(self) -> None:
         self._whole_until = None
+
+    def _as_known(self) -> Loaded:
+        """What is loaded, with the states of the board."""
+        board = self._board()
+        if board.keys() == self._known:
+            return dict(board)
+        return {name: board.get(name) or self._unknown(name) for name in self._known}
 
     def _board(self) -> Mapping[str, Registration]:
         return self._registrations.board(self._client.name)

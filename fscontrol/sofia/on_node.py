@@ -82,22 +82,21 @@ class NodeGateways:
         """The same, just looked at, with what the node itself says of these now."""
         return self._loaded.look_closely(names, loaded)
 
-    def start(self, gateways: Sequence[Gateway], loaded: Loaded) -> Loaded:
-        """Load them and return what is loaded then, `loaded` before; one refusal does not stop the others."""
-        if len(gateways) >= START_TOGETHER_FROM:
+    def start(self, gateways: Sequence[Gateway]) -> Loaded:
+        """Load them and return what is loaded then; one refusal does not stop the others."""
+        names = [gateway.name for gateway in gateways]
+        if len(names) >= START_TOGETHER_FROM:
             with self._delivery.offered(gateways):
                 self._attempt(commands.start_new_gateways(PROFILE), require_started)
-            loaded = self.look()  # at all of them: what others have new in the files was started, too
+            loaded = self.look()  # at all: what others have new in the files was started, too
         else:
-            for gateway in gateways:
-                self._attempt(commands.start_gateway(PROFILE, gateway.name), require_started)
+            for name in names:
+                self._attempt(commands.start_gateway(PROFILE, name), require_started)
+            loaded = self._loaded.look_for(names)
         deadline = time.monotonic() + LOADED_SECONDS
-        while missing := [gateway.name for gateway in gateways if gateway.name not in loaded]:
-            loaded = self._loaded.look_for(missing, loaded)
-            if time.monotonic() > deadline:
-                break
-            if any(name not in loaded for name in missing):
-                gevent.sleep(0.1)
+        while not loaded.keys() >= set(names) and time.monotonic() < deadline:
+            gevent.sleep(0.1)
+            loaded = self._loaded.look_for(names)
         return loaded
 
     def register_again(self, names: Iterable[str]) -> None:

@@ -67,16 +67,20 @@ class Reading:
         """The works of these organisations as they are stored."""
         keys = list(keys)
         surroundings = _Surroundings(self._store, self._peers, self._node, keys, ledger, placement)
+        own: dict[str, Ledger] = {key: {} for key in keys}
+        for name, owner in ledger.items():
+            own[owner.organization][name] = owner
         works = []
         for key in keys:
             gevent.sleep(
                 0
             )  # opening thousands of documents is CPU; calls in progress must not wait for all of it
             try:
-                works.append(self._work(key, self._store.organization(key), loaded, ledger, surroundings))
+                works.append(self._work(key, self._store.organization(key), loaded, own[key], surroundings))
             except SecretUnreadable as error:
                 # What is wanted cannot be read, so nothing is done: not to the file, not to a gateway.
                 works.append(Work(key, problem=str(error)))
+            ledger |= own[key]  # with what was adopted
         return works
 
     def imagine(
@@ -101,7 +105,7 @@ class Reading:
         work.look(
             World(
                 loaded,
-                {name: owner for name, owner in ledger.items() if owner.organization == key},
+                ledger,
                 applied,
                 self._attempts.waiting_since(key),
                 self._attempts.refused(key),
@@ -122,8 +126,7 @@ class Reading:
         if work.organization is None or self._whole.get(work.key) != work.generation:
             return False
         names = {gateway.name for gateway in work.gateways}
-        ours = {name for name, owner in ledger.items() if owner.organization == work.key}
-        return names <= loaded.keys() and ours & loaded.keys() <= names
+        return names <= loaded.keys() and ledger.keys() & loaded.keys() <= names
 
     def _in_force(self, key: str) -> Organization | None:
         try:
