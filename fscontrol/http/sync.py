@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -20,7 +20,7 @@ from fscontrol.http.pushes import Pushes
 from fscontrol.model.access import Role
 from fscontrol.model.gateway import Action
 from fscontrol.model.organization import Organization
-from fscontrol.model.registration import GatewayState
+from fscontrol.model.registration import GatewayState, Registration
 from fscontrol.provisioning.organizations import Organizations
 from fscontrol.provisioning.sync_document import SyncDocument
 from fscontrol.sofia.outcome import GatewayOutcome, PassOutcome, Status, unreachable
@@ -138,7 +138,7 @@ def _answer(
             "node": outcome.node,
             "status": outcome.status,
             "detail": outcome.detail or _overtaken(outcome, organization.generation),
-            "gateways": [_gateway(outcome.node, gateway, registrations) for gateway in outcome.gateways],
+            "gateways": _gateways(outcome, registrations.board(outcome.node)),
         }
         for outcome in outcomes
     ]
@@ -194,16 +194,19 @@ def _head(
     }
 
 
-def _gateway(node: str, outcome: GatewayOutcome, registrations: Registrations) -> dict[str, Any]:
-    registration = registrations.of(node, outcome.gateway)
-    state = registration.state.value if registration and outcome.loaded else None
+def _gateways(outcome: PassOutcome, board: Mapping[str, Registration]) -> list[dict[str, Any]]:
+    return [_gateway(gateway, board.get(gateway.gateway)) for gateway in outcome.gateways]
+
+
+def _gateway(outcome: GatewayOutcome, registration: Registration | None) -> dict[str, Any]:
+    state = registration.state if registration and outcome.loaded else None
     carrier_said = (
         registration.detail if registration and registration.state is not GatewayState.REGED else None
     )
     return {
         "trunk_id": outcome.trunk_id,
         "gateway": outcome.gateway,
-        "action": outcome.action.value,
+        "action": outcome.action,
         "loaded": outcome.loaded,
         "state": state,
         "detail": outcome.detail or carrier_said,

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from fscontrol.errors import RenderError
 from fscontrol.model.gateway import Gateway
 from fscontrol.simulator.preprocessor import preprocess
+from fscontrol.sofia import render
 from fscontrol.sofia.render import render_gateways
 from fscontrol.sofia.xml import checked, xml_value
 
@@ -110,6 +111,30 @@ def test_the_preprocessor_finds_nothing(tmp_path: Path, value: str) -> None:
 
 def test_no_gateways_is_an_empty_file() -> None:
     assert values(render_gateways("7", [])) == {}
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+def test_a_file_of_many_parts_is_these_gateways_whatever_changes(count: int) -> None:
+    made = [gateway("x", name=f"7.t.{n}") for n in range(count)]
+    changed, new = gateway("y", name="7.t.changed"), gateway("z", name="7.t.new")
+    for wanted in (made, [*made[:50], changed, *made[51:]], [new, *made], made[1:], made[:-1], made):
+        text = render_gateways("7", wanted)
+        found = values(text)
+        assert list(found) == [one.name for one in wanted]
+        assert [dict(found[one.name])["password"] for one in wanted] == [
+            dict(one.parameters)["password"] for one in wanted
+        ]
+        assert text.count("<include>") == text.count("</include>") == 1
+
+
+def test_a_part_that_does_not_say_what_was_meant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [gateway("x", name=f"7.t.{n}") for n in range(150)]
+    render_gateways("7", made)
+    element = render._element
+    doubled = gateway("x", name="7.t.doubled")
+    monkeypatch.setattr(render, "_element", lambda one: element(one) * (2 if one is doubled else 1))
+    with pytest.raises(RenderError):
+        render_gateways("7", [*made[:120], doubled, *made[120:]])
 
 
 def test_order_is_kept_and_rendering_repeats() -> None:
