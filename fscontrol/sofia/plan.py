@@ -121,7 +121,10 @@ def make_plan(organization: str, desired: Sequence[Gateway], world: World) -> Pl
     trunks = _by_trunk(desired)
     parts = _Parts(world, frozenset(gateway.name for gateway in world.applied))
     for trunk_id, gateways in trunks.items():
-        _plan_trunk(parts, gateways, others.get(trunk_id, []), former.get(trunk_id, []))
+        if trunk_id in others or trunk_id in former:
+            _plan_trunk(parts, gateways, others.get(trunk_id, []), former.get(trunk_id, []))
+        else:  # nothing to take over from: most trunks, most of the time
+            _plan_alone(parts, gateways)
         if leaving := world.leaving.get(trunk_id):
             parts.again += to_register_again((gateway.name for gateway in gateways), leaving, world)
     for trunk_id in world.away:
@@ -150,18 +153,21 @@ def make_plan(organization: str, desired: Sequence[Gateway], world: World) -> Pl
     )
 
 
+def _plan_alone(parts: _Parts, gateways: list[Gateway]) -> None:
+    loaded = parts.world.loaded
+    new = [gateway for gateway in gateways if gateway.register and gateway.name not in parts.settled]
+    said = carriers_words(new, parts.world) if new else {}
+    for gateway in gateways:
+        name = gateway.name
+        action = Action.UNCHANGED if name in loaded else Action.CREATED
+        heard = said.get(name, "")
+        parts.changes.append(Change(action, name, gateway.trunk_id, gateway, (), Verdict.ACCEPTED, heard))
+    parts.present += gateways
+
+
 def _plan_trunk(parts: _Parts, gateways: list[Gateway], old: list[str], former: list[Gateway]) -> None:
     world = parts.world
     new = [gateway for gateway in gateways if gateway.name not in parts.settled]
-    if not old and not former:  # nothing to take over from: most trunks, most of the time
-        registering = [gateway for gateway in new if gateway.register]
-        said = carriers_words(registering, world) if registering else {}
-        for gateway in gateways:
-            action = Action.UNCHANGED if gateway.name in world.loaded else Action.CREATED
-            heard = said.get(gateway.name, "")
-            parts.changes.append(Change(action, gateway.name, gateway.trunk_id, gateway, said=heard))
-        parts.present += gateways
-        return
     verdict = judge(new, old, former, world)
     parts.changes += _changes(gateways, new, old, verdict, world)
     in_force = [gateway.name for gateway in former]
