@@ -26,7 +26,7 @@ whole: each of its rows is read, compared, planned twice (before and after the s
 rules, fingerprints, sources, stored texts, elements, parts of the file and documents that did not change are taken from
 the last time; what is left is about 0.03 ms a trunk, by py-spy and timers: 30 ms to read the rows, of which the digests
 that tell known ones take 9, 20 for the plans, 20 to read what is stored six times and see that it is what we have open,
-20 to seal and write it, 16 for the answer. To prove the file that FreeSWITCH boots on took 30 ms while it was parsed
+15 to seal and write it, 16 for the answer. To prove the file that FreeSWITCH boots on took 30 ms while it was parsed
 whole; now each part of a hundred gateways is parsed when it is made. An unchanged push of 1,000 is to cost at most
 20 ms: met. It sends no mutation, and is not read again where it is the same bytes. What memory is made of stands under
 `memory`."""

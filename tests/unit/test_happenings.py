@@ -46,14 +46,10 @@ class World:
     def start(self, *names: str) -> None:
         self.store.add_to_ledger("fs1", {name: GatewayKey("7", f"t-{name}") for name in names})
 
-    def tell(self, gateway: str) -> tuple[str | None, str | None]:
-        """Its first state is told: to which organisation's listeners, and of which trunk."""
-        lines = (
-            "Event-Name: CUSTOM",
-            "Event-Subclass: sofia%3A%3Agateway_state",
-            f"Gateway: {gateway}",
-            "State: NOREG",
-        )
+    def tell(self, gateway: str, state: str = "NOREG") -> tuple[str | None, str | None]:
+        """Its state is told: to which organisation's listeners, and of which trunk."""
+        kind = "Event-Name: CUSTOM", "Event-Subclass: sofia%3A%3Agateway_state"
+        lines = *kind, f"Gateway: {gateway}", f"State: {state}"
         event = Event(plain="\n".join(lines).encode())
         self.board.take_event("fs1", event)
         self.takers["sofia::gateway_state"](event)  # type: ignore[operator]
@@ -73,6 +69,7 @@ def test_a_new_one_is_asked_for_alone(world: World) -> None:
     assert world.tell("b") == ("7", "t-b")
     world.start("c")
     assert world.tell("c") == ("7", "t-c")
+    assert world.tell("c", "FAILED") == ("7", "t-c")
     assert world.asked == ["all", "c"]
 
 
