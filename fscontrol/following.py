@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fscontrol.esl.client import NodeClient
+from fscontrol.esl.event import Event
+from fscontrol.model.call import MediaFigures
+from fscontrol.telemetry.greenlets import spawn
 
 if TYPE_CHECKING:
     from fscontrol.app import Application
@@ -22,7 +25,7 @@ def follow(house: Application, node: NodeClient) -> None:
     node.on_event(
         "CHANNEL_HANGUP_COMPLETE",
         lambda event: house.outgoing.calls.hung_up(
-            event, lambda: house.ends.hung_up(node.name, event, house.media.hung_up(event))
+            event, lambda: _end(house, node.name, event, house.media.hung_up(event))
         ),
     )
     house.outgoing.follow(node)
@@ -36,6 +39,11 @@ def follow(house: Application, node: NodeClient) -> None:
     lease.on_taken(lambda: house.taking_up.soon(node))
     lease.on_left(lambda: house.media.leave(node.name))
     _tell_of(house, node)
+
+
+def _end(house: Application, node: str, event: Event, media: MediaFigures | None) -> None:
+    """Not while the next events wait: their calls' ends go into the store together with this one."""
+    spawn("end of a call", house.ends.hung_up, node, event, media)
 
 
 def _tell_of(house: Application, node: NodeClient) -> None:

@@ -42,10 +42,13 @@ class Announcer:
         numbered = record
         for wanted, make in ((Tell.INCOMING, self.incoming), (Tell.STATUS, self.status)):
             if wanted in tell and make is not None:
+                if messages:
+                    numbered = record.model_copy(update={"sequence": messages[-1].sequence})
                 messages.append(make(numbered, now))
-                numbered = numbered.model_copy(update={"sequence": messages[-1].sequence})
         if Tell.STATUS in tell:
             # Numbered for themselves, from where the record stood: their key is another.
             messages += self.webhooks(record, now)
-        counted = max((message.sequence for message in messages), default=record.sequence)
+        if not messages:
+            return record, messages
+        counted = max(message.sequence for message in messages)
         return record.model_copy(update={"sequence": counted}), messages

@@ -111,10 +111,10 @@ class SqliteStore(
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _write(self, work: Callable[[sqlite3.Connection], _T], *, may_wait: bool = False) -> _T:
         """Run `work` in one transaction; the calling greenlet waits, the hub does not."""
         try:
-            return self._writer.write(work)
+            return self._writer.write(work, may_wait=may_wait)
         except sqlite3.Error as error:
             raise StoreError(f"cannot write to the database {self._path}: {error}") from None
 
@@ -207,7 +207,8 @@ class SqliteStore(
                 oldest = record.started_at - self._calls_kept_seconds
                 db.execute("DELETE FROM calls WHERE is_final = 1 AND started_at < ?", (oldest,))
 
-        self._write(put)
+        # Nobody waits for the end of a conversation. A refusal is not sent before it is here.
+        self._write(put, may_wait=record.status.is_final and record.answered_at is not None)
 
     def call(self, call_sid: str) -> CallRecord | None:
         """See `Store`."""

@@ -168,7 +168,12 @@ def insert_call(db: sqlite3.Connection, record: CallRecord) -> None:
         record.status.is_final,
         record.model_dump_json(),
     )
-    db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", values)
+    # Not OR REPLACE, which takes a row out of every index and puts it back: when a call began never changes.
+    db.execute(
+        "INSERT INTO calls VALUES (?, ?, ?, ?, ?) ON CONFLICT (call_sid) DO UPDATE"
+        " SET node = excluded.node, is_final = excluded.is_final, document = excluded.document",
+        values,
+    )
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:

@@ -9,10 +9,12 @@ that moment by the lease, so a claimer that dies gives the key back by itself, a
 
 from __future__ import annotations
 
+import functools
 import logging
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from fscontrol.model.message import BACKEND, OutboxMessage, Waiting, is_for_webhook
@@ -47,6 +49,11 @@ WITH RECURSIVE found(name) AS (
 SELECT name FROM found WHERE name IS NOT NULL
     AND (SELECT min(due_at) FROM outbox_turns WHERE destination = found.name) <= ?
 """
+_HEAD = "FROM outbox WHERE key = outbox_turns.key AND death IS NULL ORDER BY sequence LIMIT 1"
+"""The first message that waits of a turn's key."""
+_DUE = "WHERE destination = ? AND due_at <= ? ORDER BY due_at, key LIMIT ?"
+_MOST_NAMED = 200
+"""Messages named in one statement: SQLite bounds what may be filled in."""
 
 
 class SqliteOutbox(ABC):
@@ -56,7 +63,7 @@ class SqliteOutbox(ABC):
         self._dead_letters_kept = dead_letters_kept
 
     @abstractmethod
-    def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _write(self, work: Callable[[sqlite3.Connection], _T], *, may_wait: bool = False) -> _T:
         """Run `work` in one transaction."""
 
     @abstractmethod
@@ -75,33 +82,36 @@ class SqliteOutbox(ABC):
         if not self._read(due_now, destination, now):
             return []  # asked every second: no write transaction for nothing
 
-        def claim(db: sqlite3.Connection) -> list[OutboxMessage]:
-            due = db.execute(
-                "SELECT key FROM outbox_turns WHERE destination = ? AND due_at <= ? ORDER BY due_at, key LIMIT ?",
-                (destination, now, limit),
-            ).fetchall()
-            db.executemany(
-                "UPDATE outbox_turns SET due_at = ? WHERE key = ?",
-                [(now + lease_seconds, key) for (key,) in due],
+        def claim(db: sqlite3.Connection) -> list[tuple[str | None]]:
+            due = (destination, now, limit)
+            heads = db.execute(f"SELECT (SELECT document {_HEAD}) FROM outbox_turns {_DUE}", due).fetchall()  # noqa: S608
+            db.execute(
+                f"UPDATE outbox_turns SET due_at = ? WHERE key IN (SELECT key FROM outbox_turns {_DUE})",  # noqa: S608
+                (now + lease_seconds, *due),
             )
-            heads = [_head(db, key) for (key,) in due]
-            return [OutboxMessage.model_validate_json(head[0]) for head in heads if head]
+            return heads
 
-        return self._write(claim)
+        claimed = self._write(claim, may_wait=True)
+        return [OutboxMessage.model_validate_json(head) for (head,) in claimed if head is not None]
 
     def messages_delivered(self, messages: Sequence[OutboxMessage]) -> None:
         """See `Store`."""
 
-        def forget(db: sqlite3.Connection) -> None:
-            for message in messages:
-                gone = db.execute(
-                    "DELETE FROM outbox WHERE key = ? AND sequence = ? AND death IS NULL",
-                    (message.key, message.sequence),
-                )
-                if gone.rowcount:
-                    _next_turn(db, message)
+        def forget(db: sqlite3.Connection, few: Sequence[OutboxMessage]) -> None:
+            named = ",".join(["(?,?)"] * len(few))
+            gone = db.execute(
+                "DELETE FROM outbox WHERE death IS NULL AND (key, sequence) IN"  # noqa: S608  (marks)
+                f" (VALUES {named}) RETURNING key",
+                [value for message in few for value in (message.key, message.sequence)],
+            ).fetchall()
+            # Whose message another one delivered before has its turn already, or is another's.
+            _next_turns(db, {key for (key,) in gone})
 
-        self._write(forget)
+        def forget_all(db: sqlite3.Connection) -> None:
+            for start in range(0, len(messages), _MOST_NAMED):
+                forget(db, messages[start : start + _MOST_NAMED])
+
+        self._write(forget_all, may_wait=True)
 
     def message_failed(self, message: OutboxMessage, error: str, next_attempt_at: float) -> None:
         """See `Store`."""
@@ -209,27 +219,33 @@ class SqliteOutbox(ABC):
         ]
 
 
-def add_messages(db: sqlite3.Connection, messages: Iterable[OutboxMessage]) -> None:
+def add_messages(db: sqlite3.Connection, messages: Sequence[OutboxMessage]) -> None:
     """Queue messages, within the transaction of `db`; one that waits or is dead already is left as it is."""
-    for message in messages:
-        row = (message.key, message.sequence, message.created_at, due_at(message), message.model_dump_json())
-        db.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, NULL, ?)", row)
-        turn = (message.key, due_at(message), message.destination)
-        db.execute("INSERT OR IGNORE INTO outbox_turns (key, due_at, destination) VALUES (?, ?, ?)", turn)
+    if not messages:
+        return
+    rows = [(m.key, m.sequence, m.created_at, due_at(m), m.model_dump_json()) for m in messages]
+    db.execute(_adding("outbox", "(?,?,?,?,NULL,?)", len(rows)), list(chain.from_iterable(rows)))
+    turns = {m.key: (m.key, due_at(m), m.destination) for m in reversed(messages)}
+    db.execute(
+        _adding("outbox_turns (key, due_at, destination)", "(?,?,?)", len(turns)),
+        list(chain.from_iterable(turns.values())),
+    )
 
 
-def _head(db: sqlite3.Connection, key: str) -> Sequence[str] | None:
-    row: Sequence[str] | None = db.execute(
-        "SELECT document, due_at FROM outbox WHERE key = ? AND death IS NULL ORDER BY sequence LIMIT 1",
-        (key,),
-    ).fetchone()
-    return row
+@functools.cache
+def _adding(table: str, row: str, count: int) -> str:
+    return f"INSERT OR IGNORE INTO {table} VALUES {','.join([row] * count)}"  # noqa: S608  (ours)
 
 
 def _next_turn(db: sqlite3.Connection, message: OutboxMessage) -> None:
     """Give the message's key back after its head went or was put off."""
-    if head := _head(db, message.key):
-        turn = (message.key, head[1], message.destination)
-        db.execute("INSERT OR REPLACE INTO outbox_turns (key, due_at, destination) VALUES (?, ?, ?)", turn)
-    else:
-        db.execute("DELETE FROM outbox_turns WHERE key = ?", (message.key,))
+    _next_turns(db, {message.key})
+
+
+def _next_turns(db: sqlite3.Connection, keys: Collection[str]) -> None:
+    """Give keys back: each is due when its first message is, and forgotten when none waits."""
+    if not keys:
+        return
+    values, named = list(keys), f"key IN ({','.join('?' * len(keys))})"
+    db.execute(f"DELETE FROM outbox_turns WHERE {named} AND (SELECT due_at {_HEAD}) IS NULL", values)  # noqa: S608  (marks)
+    db.execute(f"UPDATE outbox_turns SET due_at = (SELECT due_at {_HEAD}) WHERE {named}", values)  # noqa: S608

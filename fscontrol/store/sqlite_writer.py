@@ -2,7 +2,8 @@
 
 Owns: which writes go together. While a transaction is under way others come to wait, and the next takes them all: at a
 hundred calls a second what a write costs most, its way to the thread and back, is paid once for many. Each write has a
-savepoint: one that fails takes none of the others along. Refuses: to write on the hub's thread (a commit may wait for
+savepoint: one that fails takes none of the others along. What nobody waits for takes no way of its own, but goes along
+with what somebody does. Refuses: to write on the hub's thread (a commit may wait for
 the disk; the hub must not), and to return before what was written is committed.
 """
 
@@ -12,20 +13,26 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import gevent
 from gevent.event import Event as Signal
-from gevent.threadpool import ThreadPool
+from gevent.monkey import get_original
 
-from fscontrol.telemetry.greenlets import spawn
-from fscontrol.telemetry.threads import on_a_thread
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 _T = TypeVar("_T")
 
 _CACHE_KB = 512
 """SQLite's own is 2 MB for each connection. Whoever writes looks nothing up but what is written."""
+PATIENCE_SECONDS = 0.02
+"""How long a write waits for others that `may_wait`. With a hundred calls a second the next comes after a few ms."""
 _MOST_TOGETHER = 100
 """Writes in a transaction: other processes wait for its end."""
+_native_queue = get_original("queue", "SimpleQueue")
+_start_native_thread = get_original("_thread", "start_new_thread")
+"""Of the system and not of gevent. Its pool of threads makes anew for each task what is made here once (0.1 ms)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,27 +49,33 @@ class SqliteWriter:
     """Writes over the connection that `open_connection` makes, on the writer's thread. Raises what that raises."""
 
     def __init__(self, open_connection: Callable[[], sqlite3.Connection]) -> None:
-        self._thread = ThreadPool(1)
-        try:
-            self._connection: sqlite3.Connection = on_a_thread(open_connection, self._thread)
-        except BaseException:
-            self._thread.kill()
-            raise
+        self._connection = open_connection()
         self._connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
         self._waiting: deque[_Write] = deque()
+        self._is_idle = Signal()
+        self._is_idle.set()
+        self._is_closed = False
         self._is_writing = False
+        self._is_pressing = False
+        self._loop = gevent.get_hub().loop
+        self._is_written = self._loop.async_()
+        self._patience_ends = self._loop.timer(PATIENCE_SECONDS)
+        self._batches: SimpleQueue[list[_Write] | None] = _native_queue()
+        _start_native_thread(self._run, ())
 
-    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def write(self, work: Callable[[sqlite3.Connection], _T], *, may_wait: bool = False) -> _T:
         """Run `work` within a transaction; the calling greenlet waits until it is committed, the hub does not.
 
-        Raises what `work` raises, and `sqlite3.Error` when the transaction could not be begun or committed.
+        What `may_wait` goes along with the next that may not, or by itself when its patience has ended. Raises what
+        `work` raises, and `sqlite3.Error` when the transaction could not be begun or committed.
         """
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("the database is closed")
         write = _Write(work)
         self._waiting.append(write)
+        self._is_pressing = self._is_pressing or not may_wait
         if not self._is_writing:
-            self._is_writing = True
-            # In a greenlet of its own: whoever began it may be killed, and the others wait still.
-            spawn("write to the store", self._write_all)
+            self._plan()
         write.is_over.wait()
         if isinstance(write.failure, sqlite3.Error):
             # One for each who waited: a traceback grows where it is raised.
@@ -73,24 +86,50 @@ class SqliteWriter:
         return result
 
     def close(self) -> None:
-        """Close the connection; what is asked to be written afterwards raises `sqlite3.Error`."""
-        on_a_thread(self._connection.close, self._thread)
-        self._thread.kill()
+        """Finish what waits and close the connection; what is asked to be written afterwards raises `sqlite3.Error`."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._is_idle.wait()
+            self._batches.put(None)
+            self._connection.close()
 
-    def _write_all(self) -> None:
-        try:
-            while self._waiting:
-                together = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TOGETHER))]
-                try:
-                    on_a_thread(lambda: _transact(self._connection, together), self._thread)  # noqa: B023  (waited for)
-                except Exception as error:
-                    for write in together:
-                        write.failure = write.failure or error
-                finally:
-                    for write in together:
-                        write.is_over.set()
-        finally:
-            self._is_writing = False
+    def _plan(self) -> None:
+        """See to it that what waits is begun: soon, so that whoever runs before that goes along, or when it has to."""
+        self._is_idle.clear()
+        if self._is_pressing:
+            self._is_writing = True
+            self._loop.run_callback(self._begin)
+        else:
+            self._patience_ends.start(self._begin)  # of the first; started already, it goes on
+
+    def _begin(self) -> None:
+        """On the hub: hand the thread what waits. Whoever waits may be killed, and the others wait still."""
+        self._patience_ends.stop()
+        together = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TOGETHER))]
+        self._is_writing, self._is_pressing = True, bool(self._waiting)
+        self._is_written.start(self._end, together)
+        self._batches.put(together)
+
+    def _end(self, together: list[_Write]) -> None:
+        """On the hub: tell who waited, and go on with who came meanwhile."""
+        self._is_written.stop()
+        self._is_writing = False
+        for write in together:
+            write.is_over.set()
+        if self._waiting:
+            self._plan()
+        else:
+            self._is_idle.set()
+
+    def _run(self) -> None:
+        """The thread. It tells the hub by the one thing of libev's that another thread may touch."""
+        while (together := self._batches.get()) is not None:
+            try:
+                _transact(self._connection, together)
+            except BaseException as error:
+                for write in together:
+                    write.failure = write.failure or error
+            self._is_written.send()
 
 
 def _transact(db: sqlite3.Connection, together: list[_Write]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gevent
 import pytest
+from gevent.monkey import get_original
 
 from fscontrol.store.sqlite_writer import SqliteWriter
 
@@ -119,3 +121,44 @@ def test_a_closed_writer_says_so(writer: SqliteWriter) -> None:
     writer.close()
     with pytest.raises(sqlite3.Error):
         writer.write(inserting(1))
+
+
+def test_what_may_wait_goes_along_with_what_may_not(writer: SqliteWriter, said: list[str]) -> None:
+    patient = [gevent.spawn(writer.write, inserting(n), may_wait=True) for n in (1, 2)]
+    gevent.sleep(0)
+    assert writer.write(inserting(3)) == 3
+    gevent.joinall(patient, timeout=20, raise_error=True)
+    assert said.count("COMMIT") == 1
+
+
+def test_what_may_wait_waits_not_for_ever(writer: SqliteWriter, said: list[str]) -> None:
+    patient = [gevent.spawn(writer.write, inserting(n), may_wait=True) for n in (1, 2)]
+    gevent.joinall(patient, timeout=20, raise_error=True)
+    assert said.count("COMMIT") == 1
+    assert writer.write(inserting(3), may_wait=True) == 3
+    assert kept(writer) == [1, 2, 3]
+
+
+def test_what_came_while_others_were_written_has_its_turn(writer: SqliteWriter) -> None:
+    def slowly(db: sqlite3.Connection) -> int:
+        go_on.get()
+        return inserting(1)(db)
+
+    go_on = get_original("queue", "SimpleQueue")()  # it holds the thread up and not the hub
+    first = gevent.spawn(writer.write, slowly)
+    gevent.sleep(0)
+    others = [gevent.spawn(writer.write, inserting(n), may_wait=n == 2) for n in (2, 3)]
+    gevent.sleep(0)
+    go_on.put(None)
+    gevent.joinall([first], timeout=20, raise_error=True)
+    gevent.joinall(others, timeout=20, raise_error=True)
+    assert kept(writer) == [1, 2, 3]
+
+
+def test_closing_finishes_what_waits(writer: SqliteWriter, tmp_path: Path) -> None:
+    patient = gevent.spawn(writer.write, inserting(1), may_wait=True)
+    gevent.sleep(0)
+    writer.close()
+    gevent.joinall([patient], timeout=20, raise_error=True)
+    with contextlib.closing(sqlite3.connect(tmp_path / "kept.db")) as db:
+        assert db.execute("SELECT number FROM kept").fetchall() == [(1,)]
