@@ -1,6 +1,6 @@
 """Decisions of calls without a FreeSWITCH: a load plays its side of the call socket, for us and for a bare server.
 
-Both hold the same conversation: `connect`, then `multiset` and `ring_ready` at once, then `answer` and `transfer` at
+Both hold the same conversation: `connect`, then `multiset` and `ring_ready` at once, then `answer` and `xferext` at
 once. The bare gevent server sends these words and reads what comes; it parses, decides and keeps nothing. Ours finds
 the trunk and the route, takes the place, and writes the call's record when it rings and when it is answered: into
 SQLite, and for one worker and for two into Redis.
@@ -49,10 +49,11 @@ def _command(application: bytes, argument: bytes) -> bytes:
 
 
 _VARIABLES = b"^^;fscontrol_call_sid=sip-20261121-5419827180305941a391e438240;rtp_secure_media=forbidden"
+_HAND_OVER = b"sendmsg\ncall-command: xferext\napplication: sched_cancel\napplication: park\n\n"
 _EXCHANGES = (
     (b"connect\n\n", 1),
     (_command(b"multiset", _VARIABLES) + _command(b"ring_ready", b""), 2),
-    (_command(b"answer", b"") + _command(b"transfer", b"park XML fscontrol"), 2),
+    (_command(b"answer", b"") + _HAND_OVER, 2),
 )
 """What is sent at once, and how many replies it has."""
 
@@ -168,7 +169,7 @@ def _place(port: int, call: bytes, took: list[float]) -> None:
                     connection.sendall(_named(call, uuid.encode()))
                     continue
                 connection.sendall(_EXECUTED)
-                if b"name: transfer" in command:
+                if b"xferext" in command:
                     took.append(time.perf_counter() - began)
 
 

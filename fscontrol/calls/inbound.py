@@ -31,8 +31,11 @@ from fscontrol.telemetry.correlation import begin_call
 
 log = logging.getLogger(__name__)
 
-PARK = "park XML fscontrol"
-"""The parking extension of templates/freeswitch: the call waits there, answered, to be steered."""
+_DECIDED = ("sched_cancel", "")
+_PARKED = ("park", "")
+"""How the parking extension of templates/freeswitch begins and ends: what a call does that waits, answered, to be
+steered. Parked anew, it goes there.
+"""
 _LONGEST_SHOWN = 256
 
 
@@ -156,14 +159,15 @@ class InboundCalls:
             current = self._book.advance(record.call_sid) or record
             self._refuse(session, current, refusal, trail, Tell.STATUS)
             return False
-        bounding = []
+        before, bounding = [("answer", "")], []
         if rules.max_call_seconds is not None:
             # Relative to this moment, not to each parking: the call may be parked, transferred and parked again.
             ends_at = round(self._clock() + _ahead(session, record) + rules.max_call_seconds)
-            bounding = [_setting({HANGUP_AT_VARIABLE: str(ends_at)})]
-        # FreeSWITCH says +OK to an answer that failed (no codec in common), but only a call that is there transfers.
+            before.append(_setting({HANGUP_AT_VARIABLE: str(ends_at)}))
+            bounding.append(("sched_hangup", f"{ends_at} ALLOTTED_TIMEOUT"))
+        # FreeSWITCH says +OK to an answer that failed (no codec in common), but only a call that is there goes on.
         # One whose CANCEL it reads just then does, too; its hang-up tells (`caller_rtp.answered_when`).
-        session.execute_in_turn(("answer", ""), *bounding, ("transfer", PARK))
+        session.execute_and_leave(before, (_DECIDED, *bounding, _PARKED))
         answered_at = self._clock()
         trail.note("answer", "answered")
         trail.note("hand-over", "to the parking extension")

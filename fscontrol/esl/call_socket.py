@@ -26,7 +26,6 @@ from fscontrol.esl import commands
 from fscontrol.esl.commands import Command
 from fscontrol.esl.event import Event
 from fscontrol.esl.frames import Frame, FrameReader
-from fscontrol.telemetry.correlation import carried
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +34,14 @@ _T = TypeVar("_T")
 _RECEIVE_SIZE = 65_536
 _LARGEST_CALL = 256 << 10
 """Bytes of `connect` data taken. FreeSWITCH's own limit on a SIP message is 64 kB; encoding triples it at worst."""
+
+
+_TO_READ = 1
+"""libev's word for a socket that has something to read."""
+
+
+class _CameUnasked(BaseException):
+    """Thrown into whoever works while the call is watched; no Exception, so that no work takes it for a failure."""
 
 
 class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships no types
@@ -47,11 +54,10 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
     def __init__(self, peer: tuple[str, int], sock: socket.socket, deadline: float) -> None:
         self._reader = FrameReader(max_block=_LARGEST_CALL, max_body=_LARGEST_CALL)
         self._deadline = deadline
-        super().__init__(peer, sock)
+        # Not theirs, which makes a file of the socket, a queue and handlers for the greenlets that are not here.
+        self.sock = sock
         self.peer = peer
-
-    def start_event_handlers(self) -> None:
-        """Nothing: the call's own greenlet reads, because a sync call has one conversation at a time."""
+        self.connected = True
 
     def connect(self) -> Event:
         """The handshake; returns the call as FreeSWITCH describes it."""
@@ -69,6 +75,13 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
         They are sent at once, which saves the way there and back of all but one; one that is refused stops no other.
         """
         self._exchange([commands.execute(application, argument) for application, argument in applications])
+
+    def execute_and_leave(
+        self, applications: Sequence[tuple[str, str]], afterwards: Sequence[tuple[str, str]]
+    ) -> None:
+        """Run applications in turn, then have the call go on with others when this connection has closed."""
+        before = [commands.execute(application, argument) for application, argument in applications]
+        self._exchange([*before, commands.go_on_with(*afterwards)])
 
     def send(self, command: Command) -> Event:
         """Send one command and return its reply."""
@@ -92,23 +105,39 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
     def run_unless_gone(self, work: Callable[[], _T], timeout: float) -> _T | None:
         """Run `work` while watching the caller: `CallerGone` at once when he hangs up, None after `timeout` seconds.
 
-        `work` runs in a greenlet of its own, which is ended when nobody waits for it any more.
+        Unasked, nothing comes on a sync call's connection but its end: whatever comes breaks `work` off.
         """
-        worker = gevent.spawn(carried(work))
-        watcher = gevent.spawn(self._end_of_call)
-        both = cast("list[gevent.Greenlet[..., object]]", [worker, watcher])
+        if self._reader.pending:
+            raise self._end_of_call()
+        working = gevent.getcurrent()
+        watcher = gevent.get_hub().loop.io(self.sock.fileno(), _TO_READ)
+
+        def break_off() -> None:
+            watcher.stop()  # it would tell again of what is not read yet
+            working.throw(_CameUnasked)
+
+        watcher.start(break_off)
+        timer = gevent.Timeout.start_new(max(0.0, timeout))
         try:
-            gevent.wait(both, timeout=max(0.0, timeout), count=1)
-            if watcher.ready():
-                raise watcher.get()
-            return worker.get() if worker.ready() else None
+            return work()
+        except gevent.Timeout as fired:
+            if fired is not timer:
+                raise
+            return None
+        except _CameUnasked:
+            raise self._end_of_call() from None
         finally:
-            gevent.killall(both, block=True, timeout=1)
+            timer.close()
+            watcher.stop()
+            watcher.close()
 
     def _end_of_call(self) -> FscontrolError:
-        """Wait for the call to end and return how; returned, since a greenlet that raises prints a traceback."""
+        """How it ended, now that something came of it."""
         try:
-            self._next_reply()
+            with gevent.Timeout(
+                self._deadline - time.monotonic(), EslTimeout("half a word came of the call")
+            ):
+                self._next_reply()
         except FscontrolError as error:
             return error
         except OSError as error:
@@ -118,7 +147,6 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
     def stop(self) -> None:
         """Close the connection; FreeSWITCH goes on with the dialplan unless the call has been handed over."""
         self.connected = False
-        self.sock_file.close()
         self.sock.close()
 
     def _next_reply(self) -> Event:

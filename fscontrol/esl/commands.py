@@ -262,24 +262,32 @@ def connect() -> Command:
 
 def execute(application: str, argument: str = "") -> Command:
     """Run a dialplan application on the call of a call socket, at once in sync mode."""
-    name = matching(_VARIABLE_NAME, application, "application name")
-    text = f"sendmsg\ncall-command: execute\nexecute-app-name: {name}"
+    text = f"sendmsg\ncall-command: execute\nexecute-app-name: {_application(application)}"
     if argument:
-        if "${" in argument:
-            raise UnsafeArgument("an application argument may not hold '${': FreeSWITCH would expand it")
-        argument = one_line(argument, "an application argument")
+        argument = _argument(argument)
         if len(argument) > _LONGEST_IN_A_HEADER:
             return Command(text + "\ncontent-type: text/plain", body=argument)
         text += f"\nexecute-app-arg: {argument}"
     return Command(text)
 
 
-def set_variable(name: str, value: str) -> Command:
-    """Set a channel variable from the call socket."""
-    safe_name = matching(_VARIABLE_NAME, name, "variable name")
-    return execute("set", f"{safe_name}={matching(_PLAIN_VALUE, value, 'variable value')}")
+def go_on_with(*applications: tuple[str, str]) -> Command:
+    """Have the call of a call socket run these once the connection has closed, in place of what its dialplan says next.
+
+    As `transfer` does, without looking for an extension, and without an application of its own: each costs FreeSWITCH
+    two events with all that it knows of the call (run).
+    """
+    lines = (
+        f"application: {_application(name)} {_argument(argument)}".rstrip() for name, argument in applications
+    )
+    return Command("\n".join(("sendmsg\ncall-command: xferext", *lines)))
 
 
-def leave() -> Command:
-    """End the connection politely."""
-    return Command("exit")
+def _application(name: str) -> str:
+    return matching(_VARIABLE_NAME, name, "application name")
+
+
+def _argument(argument: str) -> str:
+    if "${" in argument:
+        raise UnsafeArgument("an application argument may not hold '${': FreeSWITCH would expand it")
+    return one_line(argument, "an application argument")

@@ -17,6 +17,8 @@ _EVENT_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,80}")
 GATEWAY_EVENTS = ("sofia::gateway_state", "sofia::gateway_add", "sofia::gateway_delete")
 OUTBOUND_LEG_EVENTS = ("CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA", "CHANNEL_ANSWER")
 """Heard of outbound legs alone: whoever decides an inbound call knows how far it is."""
+_HANGING_UP = "10"
+"""CS_HANGUP, as `Channel-State-Number` has it: what an event tells then, CHANNEL_HANGUP_COMPLETE (11) tells at once."""
 CALL_EVENTS = (
     "CHANNEL_PARK",
     "CHANNEL_UNPARK",
@@ -41,11 +43,13 @@ def subscribe(events: Iterable[str]) -> Command:
 def listen(subclasses: Iterable[str]) -> list[Command]:
     """All that has FreeSWITCH send what a control plane needs, and those subclasses of CUSTOM; filters before events.
 
-    An event is sent when one filter holds. An inbound call's way to its answer is three events of 6 kB, each copied and
-    written as JSON by FreeSWITCH and read here, about what was decided here: a tenth of what the call costs (run).
+    An event is sent when one filter holds, and none that begins with a minus. An inbound call's way to its answer is
+    three events of 6 kB, each copied and written as JSON by FreeSWITCH and read here, about what was decided here: a
+    tenth of what the call costs (run). So is the CHANNEL_UNPARK of a call that hangs up.
     """
     names = [*CALL_EVENTS, "CUSTOM"]
     filters = [("Event-Name", name) for name in names] + [("Call-Direction", "outbound")]
+    filters.append(("Channel-State-Number", f"-{_HANGING_UP}"))
     return [
         *(Command(f"filter {header} {value}") for header, value in filters),
         subscribe([*OUTBOUND_LEG_EVENTS, *names, *subclasses]),

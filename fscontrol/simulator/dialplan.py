@@ -65,6 +65,14 @@ def _with_groups(data: str, groups: tuple[str, ...]) -> str:
     return re.sub(r"\$(\d)", group, data) if groups else data
 
 
+def named_applications(block: bytes) -> tuple[tuple[str, str], ...]:
+    """What `xferext` names, in its order: each an application and, after a blank, its data."""
+    lines = block.decode("utf-8", "surrogateescape").splitlines()
+    fields = (line.partition(":") for line in lines)
+    named = (value.lstrip(" ").partition(" ") for name, _, value in fields if name.lower() == "application")
+    return tuple((application, data) for application, _, data in named)
+
+
 def expanded(data: str, lookup: Callable[[str], str | None], would_run: Callable[[str], None]) -> str:
     """Application data with its variables; `would_run` is told of every API call it would have made."""
 

@@ -33,8 +33,8 @@ class Transfer:
 
     extension: str
     context: str
-    inline: bool = False
-    """Whether `extension` is the actions themselves."""
+    actions: tuple[tuple[str, str], ...] | None = None
+    """What it does there, where that is given instead of looked up."""
 
 
 class Leg:
@@ -79,19 +79,16 @@ class Leg:
 
     def _route_and_execute(self) -> None:
         channel, transfer = self.channel, self.transfer
-        if self.transfer:
-            channel.profile.destination, channel.profile.context = (
-                self.transfer.extension,
-                self.transfer.context,
-            )
+        if transfer:
+            channel.profile.destination = transfer.extension
+            channel.profile.context = transfer.context
             self.transfer = None
         channel.call_state = "RINGING"
         self._fire_state("CS_ROUTING")
-        context = self.node.configuration.contexts.get(channel.profile.context, ())
-        if transfer is not None and transfer.inline:
-            actions, matched = inline_actions(transfer.extension), True
-        else:
-            actions, matched = actions_for(context, channel.get)
+        contexts = self.node.configuration.contexts
+        actions, matched = actions_for(contexts.get(channel.profile.context, ()), channel.get)
+        if transfer and transfer.actions is not None:
+            actions, matched = list(transfer.actions), True
         if not matched:
             self.hang_up("NO_ROUTE_DESTINATION")
             return
@@ -146,15 +143,17 @@ class Leg:
         if not self.channel.down:
             self.node.wait(self.wake, seconds)
 
-    def transfer_to(self, extension: str, context: str) -> None:
-        """Go to another extension when the present application ends; a parked leg goes at once."""
-        self.transfer = Transfer(extension, context or self.channel.profile.context)
+    def transfer_to(
+        self, extension: str, context: str = "", actions: tuple[tuple[str, str], ...] | None = None
+    ) -> None:
+        """Go there when the present application ends, or only to other actions; a parked leg goes at once."""
+        profile = self.channel.profile
+        self.transfer = Transfer(extension or profile.destination, context or profile.context, actions)
         self.wake.set()
 
     def transfer_inline(self, actions: str) -> None:
         """The same to actions that are given instead of looked up."""
-        self.transfer = Transfer(actions, self.channel.profile.context, inline=True)
-        self.wake.set()
+        self.transfer_to(actions, actions=tuple(inline_actions(actions)))
 
     def ring(self) -> None:
         """180, once."""

@@ -18,6 +18,7 @@ from gevent.socket import socket as Socket
 
 from fscontrol.esl.frames import Frame
 from fscontrol.simulator.connection import Connection
+from fscontrol.simulator.dialplan import named_applications
 from fscontrol.simulator.events import OutgoingEvent, Value, plain_headers
 from fscontrol.simulator.node import Node
 from fscontrol.simulator.subscriptions import Subscriptions
@@ -261,6 +262,8 @@ class Listener:
                 leg.execute(name, data, (frame.header(b"event-uuid") or b"").decode())
         elif command == "execute":
             leg.order(name, data)
+        elif command == "xferext" and leg is own and not leg.channel.down:
+            leg.transfer_to("", actions=named_applications(frame.block))
         return "+OK"
 
     def _api(self, text: str, _frame: Frame) -> str | None:

@@ -196,10 +196,14 @@ class Listener:
         self.calls: list[Event] = []
         self.failures: list[BaseException] = []
         self.script: list[tuple[str, str]] = []
+        self.afterwards: list[tuple[str, str]] = []
         self.server = CallSocketServer("127.0.0.1", switch.call_socket_port, self.decide, 10.0, 10)
 
     def decide(self, session: CallSession, call: Event) -> None:
         self.calls.append(call)
+        if self.afterwards:
+            session.execute_and_leave(self.script, self.afterwards)
+            return
         for application, argument in self.script:
             session.execute(application, argument)
 
@@ -245,6 +249,35 @@ def test_an_answered_call_is_parked_and_reports_its_end(
     assert (event.variable("billsec") or "").isdigit()
 
 
+def test_a_call_goes_on_with_what_it_was_left_with(switch: Switch, listener: Listener, link: Link) -> None:
+    heard: list[Event] = []
+    for name in ("CHANNEL_PARK", "CHANNEL_HANGUP_COMPLETE"):
+        link.register_handle(name, heard.append)
+    link.request(subscriptions.subscribe(("CHANNEL_PARK", "CHANNEL_HANGUP_COMPLETE")))
+    listener.script = [("answer", ""), ("set", "fscontrol_call_sid=sip-left-1")]
+    listener.afterwards = [("sched_cancel", ""), ("set", "told=all of it"), ("park", "")]
+    assert switch.call(invite("+15551230001")) == 200
+    of_call = eventually(
+        lambda: [e for e in heard if e.variable("fscontrol_call_sid") == "sip-left-1"][1:] and heard
+    )
+    assert [e.get("Event-Name") for e in of_call] == ["CHANNEL_PARK", "CHANNEL_HANGUP_COMPLETE"]
+    assert {e.variable("told") for e in of_call} == {"all of it"}
+    assert {e.get("Caller-Destination-Number") for e in of_call} == {"+15551230001"}
+
+
+def test_a_call_that_cannot_be_answered_is_not_left_behind(
+    switch: Switch, listener: Listener, link: Link
+) -> None:
+    heard: list[Event] = []
+    for name in ("CHANNEL_PARK", "CHANNEL_HANGUP_COMPLETE"):
+        link.register_handle(name, heard.append)
+    link.request(subscriptions.subscribe(("CHANNEL_PARK", "CHANNEL_HANGUP_COMPLETE")))
+    listener.script, listener.afterwards = [("respond", "480"), ("answer", "")], [("park", "")]
+    assert switch.call(invite("+15551230001")) == 480
+    eventually(lambda: heard)
+    assert [e.get("Event-Name") for e in heard] == ["CHANNEL_HANGUP_COMPLETE"]
+
+
 def test_a_long_argument_arrives_whole(switch: Switch, listener: Listener, link: Link) -> None:
     ended: list[Event] = []
     link.register_handle("CHANNEL_HANGUP_COMPLETE", ended.append)
@@ -269,7 +302,7 @@ def test_of_an_inbound_call_only_what_is_needed_is_sent(
     assert switch.call(invite("+15551230001")) == 200
     eventually(lambda: "CHANNEL_HANGUP_COMPLETE" in heard)
     assert [name for name in heard if name != "HEARTBEAT"] == [
-        "CHANNEL_PARK", "CHANNEL_UNPARK", "CHANNEL_HANGUP_COMPLETE",
+        "CHANNEL_PARK", "CHANNEL_HANGUP_COMPLETE",
     ]  # fmt: skip
 
 

@@ -43,10 +43,10 @@ BUILDERS: dict[str, tuple[Callable[[str], Command], int]] = {
     "hang-up cause": (lambda v: commands.kill_channel(UUID, v), 1),
     "application": (commands.execute, 3),
     "argument": (lambda v: commands.execute("respond", v), 4),
-    "variable name": (lambda v: commands.set_variable(v, "x"), 4),
-    "variable value": (lambda v: commands.set_variable("x", v), 4),
+    "application afterwards": (lambda v: commands.go_on_with(("park", ""), (v, "")), 4),
+    "argument afterwards": (lambda v: commands.go_on_with(("park", v)), 3),
 }
-FREE_TEXT = {"auth", "api arguments", "bgapi arguments", "argument"}
+FREE_TEXT = {"auth", "api arguments", "bgapi arguments", "argument", "argument afterwards"}
 
 
 def _originate(
@@ -127,6 +127,8 @@ def test_nobody_subscribes_to_everything(words: list[str]) -> None:
 def test_an_argument_is_never_expanded(argument: str) -> None:
     with pytest.raises(UnsafeArgument):
         commands.execute("set", argument)
+    with pytest.raises(UnsafeArgument):
+        commands.go_on_with(("set", argument))
 
 
 @pytest.mark.parametrize("body", ["a\nb", "a\rb", "a\0b", "\ud800"])
@@ -160,11 +162,14 @@ def test_a_command_by_hand_is_checked_too(text: str) -> None:
             b"event json CUSTOM sofia::gateway_state\n\n",
         ),
         (commands.connect(), b"connect\n\n"),
-        (commands.leave(), b"exit\n\n"),
         (commands.execute("answer"), b"sendmsg\ncall-command: execute\nexecute-app-name: answer\n\n"),
         (
-            commands.set_variable("a", "b@c:d"),
+            commands.execute("set", "a=b@c:d"),
             b"sendmsg\ncall-command: execute\nexecute-app-name: set\nexecute-app-arg: a=b@c:d\n\n",
+        ),
+        (
+            commands.go_on_with(("sched_hangup", "1 ALLOTTED_TIMEOUT"), ("park", "")),
+            b"sendmsg\ncall-command: xferext\napplication: sched_hangup 1 ALLOTTED_TIMEOUT\napplication: park\n\n",
         ),
         (
             commands.execute("multiset", "^^;é=" + "x" * 40),
