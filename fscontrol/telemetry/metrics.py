@@ -40,6 +40,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._sources: list[Source] = []
         self._counted: dict[str, Counter | Histogram] = {}
+        self._of_words: dict[tuple[str, ...], Any] = {}
         for family in FAMILIES:
             name, labels = PREFIX + family.name, family.labels
             if family.type is Type.HISTOGRAM:
@@ -89,8 +90,13 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _of(self, name: str, values: tuple[object, ...]) -> Any:
-        made, labels = self._counted[name], BY_NAME[name].labels
-        return made.labels(*map(word, labels, values)) if labels else made
+        labels = BY_NAME[name].labels
+        words = (name, *map(word, labels, values))
+        made = self._of_words.get(words)
+        if made is None:  # as many as there are series: words come from enumerations
+            counted = self._counted[name]
+            made = self._of_words[words] = counted.labels(*words[1:]) if labels else counted
+        return made
 
     def _observe_routing(self, record: CallRecord) -> None:
         if record.direction != "inbound":
