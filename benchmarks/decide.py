@@ -95,6 +95,9 @@ def run() -> list[str]:
         "What stands in the way, by py-spy: a third is the kernel's, for the same three exchanges that the bare server",
         "has; a fifth are two durable writes of the record, which go together with those of other calls; a sixth is",
         "the route; the rest is the record, its steps, its messages and whoever hears of it, none above a twentieth.",
+        "",
+        "What made a whole call cheaper by a sixth (calls) hardly shows here, 1,055 and 1,075 decisions side by side:",
+        "with ten calls always under way their writes went together before, and no messages, ends or events are here.",
     ]
 
 

@@ -74,7 +74,7 @@ class InboundCalls:
         begin_call(record.call_sid)
         try:
             values_of = header_values(call)
-            asked = Asked(record.source_ip, values_of, _offer(session), node=record.node)
+            asked = Asked(record.source_ip, values_of, call.variable("switch_r_sdp") or "", node=record.node)
             verdict = self._ways.find(asked, trail)
             record = record.model_copy(update={"candidates": verdict.candidates})
             if isinstance(verdict.decision, Reject):
@@ -85,7 +85,7 @@ class InboundCalls:
                 with self._limits.hold(record.call_sid, source.scopes) as place:
                     if isinstance(place, Refusal):
                         self._refuse(session, record, _over(place, trail), trail, Tell.INCOMING | Tell.STATUS)
-                    elif self._follow_rule(session, record, source, trail):
+                    elif self._follow_rule(session, record, source, asked.sdp, trail):
                         place.keep()
         except CallerGone:
             trail.note("caller", "gone", "the call ended before it was handed over")
@@ -110,22 +110,23 @@ class InboundCalls:
         )
 
     def _follow_rule(
-        self, session: CallSession, record: CallRecord, source: TrunkSource, trail: Trail
+        self, session: CallSession, record: CallRecord, source: TrunkSource, offer: str, trail: Trail
     ) -> bool:
         """What the trunk's inbound rule says; whether the call goes on. Within its place: playing takes a channel."""
         action = self._rules.apply(session, record, source.inbound, trail)
+        setting = _setting(self._carried(record) | channel_variables(source.answer, offer))
         if action is None:
-            return self._serve(session, record, source.answer, trail)
+            return self._serve(session, record, source.answer, setting, trail)
         if isinstance(action, Play):
-            self._play(session, record, action, source.answer, trail)
+            self._play(session, record, action, setting, trail)
             return True
         self._refuse(session, record, action, trail, Tell.INCOMING | Tell.STATUS)
         return False
 
     def _play(
-        self, session: CallSession, record: CallRecord, play: Play, rules: AnswerRules, trail: Trail
+        self, session: CallSession, record: CallRecord, play: Play, setting: tuple[str, str], trail: Trail
     ) -> None:
-        session.execute(*_setting(self._carried(record) | channel_variables(rules, _offer(session))))
+        session.execute(*setting)
         reason = Reason.REJECTED_BY_RULE.value
         # In the book before anything can end it: the hang-up closes it.
         self._book.put(record.model_copy(update={"reason": reason}), Tell.INCOMING)
@@ -139,13 +140,19 @@ class InboundCalls:
         )  # fmt: skip
         self._log(record, reason, 200)
 
-    def _serve(self, session: CallSession, record: CallRecord, rules: AnswerRules, trail: Trail) -> bool:
+    def _serve(
+        self,
+        session: CallSession,
+        record: CallRecord,
+        rules: AnswerRules,
+        setting: tuple[str, str],
+        trail: Trail,
+    ) -> bool:
         """Ring, prewarm, answer, park. False when it was refused: nobody has the node, or the backend was silent."""
         if silence := self._steered.why_not(session, record.node):
             trail.note("node", silence.reason, silence.detail)
             self._refuse(session, record, silence, trail, Tell.INCOMING | Tell.STATUS)
             return False
-        setting = _setting(self._carried(record) | channel_variables(rules, _offer(session)))
         session.execute_in_turn(setting, ("ring_ready", ""))
         trail.note("ring", "180 sent")
         # In the book, and the backend told, before anything can end the call: what is asked now is durable.
@@ -241,10 +248,6 @@ class InboundCalls:
 def _setting(variables: Mapping[str, str]) -> tuple[str, str]:
     """The application that sets variables of the channel, and its argument."""
     return "multiset", "^^;" + ";".join(f"{name}={value}" for name, value in variables.items())
-
-
-def _offer(session: CallSession) -> str:
-    return session.session_data.variable("switch_r_sdp") or ""
 
 
 def _ahead(session: CallSession, record: CallRecord) -> float:

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import gevent
-from gevent.threadpool import ThreadPool
 
 _T = TypeVar("_T")
 
 
-def on_a_thread(work: Callable[[], _T], pool: ThreadPool | None = None) -> _T:
-    """Run `work` on a thread of `pool` (default: the hub's); the greenlet waits, the hub does not."""
+def on_a_thread(work: Callable[[], _T]) -> _T:
+    """Run `work` on a thread of the hub's; the greenlet waits, the hub does not."""
     failures: list[BaseException] = []
 
     def caught() -> list[_T]:
@@ -26,9 +25,7 @@ def on_a_thread(work: Callable[[], _T], pool: ThreadPool | None = None) -> _T:
             failures.append(error)
             return []
 
-    # Not `pool or …`: an idle pool has length 0 and would count as none.
-    chosen = gevent.get_hub().threadpool if pool is None else pool
-    results: list[_T] = chosen.apply(caught)
+    results: list[_T] = gevent.get_hub().threadpool.apply(caught)
     if failures:
         raise failures[0]
     return results[0]
