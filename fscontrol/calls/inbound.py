@@ -73,8 +73,8 @@ class InboundCalls:
         record = self._begin(call)
         begin_call(record.call_sid)
         try:
-            values_of = header_values(call)
-            asked = Asked(record.source_ip, values_of, call.variable("switch_r_sdp") or "", node=record.node)
+            values_of, offer = header_values(call), call.variable("switch_r_sdp") or ""
+            asked = Asked(record.source_ip, values_of, offer, node=record.node)
             verdict = self._ways.find(asked, trail)
             record = record.model_copy(update={"candidates": verdict.candidates})
             if isinstance(verdict.decision, Reject):
@@ -85,7 +85,7 @@ class InboundCalls:
                 with self._limits.hold(record.call_sid, source.scopes) as place:
                     if isinstance(place, Refusal):
                         self._refuse(session, record, _over(place, trail), trail, Tell.INCOMING | Tell.STATUS)
-                    elif self._follow_rule(session, record, source, asked.sdp, trail):
+                    elif self._follow_rule(session, record, source, offer, trail):
                         place.keep()
         except CallerGone:
             trail.note("caller", "gone", "the call ended before it was handed over")

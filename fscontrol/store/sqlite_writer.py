@@ -19,6 +19,8 @@ import gevent
 from gevent.event import Event as Signal
 from gevent.monkey import get_original
 
+from fscontrol.telemetry.threads import on_a_thread
+
 if TYPE_CHECKING:
     from queue import SimpleQueue
 
@@ -49,7 +51,7 @@ class SqliteWriter:
     """Writes over the connection that `open_connection` makes, on the writer's thread. Raises what that raises."""
 
     def __init__(self, open_connection: Callable[[], sqlite3.Connection]) -> None:
-        self._connection = open_connection()
+        self._connection: sqlite3.Connection = on_a_thread(open_connection)
         self._connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
         self._waiting: deque[_Write] = deque()
         self._is_idle = Signal()
