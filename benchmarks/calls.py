@@ -57,7 +57,7 @@ _DIALPLAN = """<include>
 """
 _COST = """\
 What stands in the way is processor time: of a call FreeSWITCH takes 4 ms for its static dialplan, 6 for greenswitch's
-server and 7 for us, and we take 4, of which half is the decision and half what the others do not have at all: a
+server and 7.5 for us, and we take 4.5, of which half is the decision and half what the others do not have at all: a
 prewarm before the answer, four messages, a record in the store at each step, the call's end. At 200/s the two cores
 are full, and calls wait. Of FreeSWITCH's share (perf) a twelfth are two queues of 100,000 places that its `socket`
 application makes and clears for each call, a fifteenth the turns it gives away after each byte of a command, a twelfth
@@ -69,10 +69,10 @@ Kept, by what it brought at 100/s (188 ms before all of it): the store's thread 
 5, writes that wait go together, an outbox that claims and forgets once for many (together 240 → 40 ms on a busy
 machine); events of an inbound call's ringing and answering filtered (FreeSWITCH 10.3 → 9.5 ms of processor); the
 backend over llhttp; commands that wait for nothing sent together. By two control planes side by side, loaded in turns
-at 80/s: the call left to named applications and not transferred to an extension, and no CHANNEL_UNPARK of one that
-hangs up (FreeSWITCH 8.3 → 7.3 ms of processor); the writer's own thread, ends, claims and deliveries written along
-with what somebody waits for and in few statements, the prewarm in the call's own greenlet (ours 5.3 → 4.5 ms); with
-both, mean 15.6 → 12.9 ms. Tried without gain: `api` commands in place of applications, 180 while the record is
+at 80/s (medians of 12 and 14 turns): the call left to named applications and not transferred to an extension, and no
+CHANNEL_UNPARK of one that hangs up (FreeSWITCH's processor 6 to 9 % less); the writer's own thread, ends, claims and
+deliveries written along with what somebody waits for and in few statements, the prewarm in the call's own greenlet
+(ours 13 to 16 % less); with both the mean is 12 to 23 % less. Tried without gain: `api` commands in place of applications, 180 while the record is
 written, writes before the answer that wait 4 ms for others, the record of the answer that waits 20 (2 % of ours),
 glibc's thresholds for FreeSWITCH. Not done: writing on the hub's own thread, which would save a tenth of ours and have
 all calls' audio wait for a disk."""
