@@ -72,10 +72,11 @@ backend over llhttp; commands that wait for nothing sent together. By two contro
 at 80/s (medians of 12 and 14 turns): the call left to named applications and not transferred to an extension, and no
 CHANNEL_UNPARK of one that hangs up (FreeSWITCH's processor 6 to 9 % less); the writer's own thread, ends, claims and
 deliveries written along with what somebody waits for and in few statements, the prewarm in the call's own greenlet
-(ours 13 to 16 % less); with both the mean is 12 to 23 % less. Tried without gain: `api` commands in place of applications, 180 while the record is
-written, writes before the answer that wait 4 ms for others, the record of the answer that waits 20 (2 % of ours),
-glibc's thresholds for FreeSWITCH. Not done: writing on the hub's own thread, which would save a tenth of ours and have
-all calls' audio wait for a disk."""
+(ours 13 to 16 % less); with both the mean is 12 to 23 % less.
+
+Tried without gain: `api` commands in place of applications, 180 while the record is written, writes before the answer
+that wait 4 ms for others, the record of the answer that waits 20 (2 % of ours), glibc's thresholds for FreeSWITCH. Not
+done: writing on the hub's own thread, which would save a tenth of ours and have all calls' audio wait for a disk."""
 
 
 @dataclass(frozen=True, slots=True)

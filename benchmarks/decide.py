@@ -96,8 +96,9 @@ def run() -> list[str]:
         "has; a fifth are two durable writes of the record, which go together with those of other calls; a sixth is",
         "the route; the rest is the record, its steps, its messages and whoever hears of it, none above a twentieth.",
         "",
-        "What made a whole call cheaper by a seventh (calls) hardly shows here, 1,055 and 1,075 calls a second of a core:",
-        "with ten calls always under way their writes went together before, and no messages, ends or events are here.",
+        "What made a whole call cheaper by a seventh (calls) hardly shows here, 1,055 and 1,075 calls one after the",
+        "other: with ten calls always under way their writes went together before, and there are no messages, ends or",
+        "events.",
     ]
 
 
