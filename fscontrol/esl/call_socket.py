@@ -119,17 +119,18 @@ class CallSession(OutboundSession):  # type: ignore[misc]  # greenswitch ships n
         watcher.start(break_off)
         timer = gevent.Timeout.start_new(max(0.0, timeout))
         try:
-            return work()
+            try:
+                return work()
+            finally:
+                timer.close()
+                watcher.stop()
+                watcher.close()
         except gevent.Timeout as fired:
             if fired is not timer:
                 raise
             return None
         except _CameUnasked:
             raise self._end_of_call() from None
-        finally:
-            timer.close()
-            watcher.stop()
-            watcher.close()
 
     def _end_of_call(self) -> FscontrolError:
         """How it ended, now that something came of it."""

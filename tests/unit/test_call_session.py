@@ -85,6 +85,18 @@ def test_half_a_notice_is_waited_for(call: Call) -> None:
     assert isinstance(waiting.exception, CallerGone)
 
 
+def test_the_works_time_does_not_bound_the_rest_of_a_notice(call: Call) -> None:
+    waiting = gevent.spawn(call.session.run_unless_gone, call.work, 0.1)
+    gevent.sleep(0)
+    call.theirs.sendall(NOTICE[:20])
+    eventually(lambda: call.ended)
+    waiting.join(0.3)
+    assert not waiting.ready()
+    call.theirs.sendall(NOTICE[20:])
+    eventually(waiting.ready)
+    assert isinstance(waiting.exception, CallerGone)
+
+
 def test_a_notice_that_came_with_the_last_reply_counts(call: Call) -> None:
     call.theirs.sendall(OK + NOTICE)
     call.session.execute("ring_ready")

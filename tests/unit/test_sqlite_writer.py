@@ -11,7 +11,7 @@ import gevent
 import pytest
 from gevent.monkey import get_original
 
-from fscontrol.store.sqlite_writer import SqliteWriter
+from fscontrol.store.sqlite_writer import PATIENCE_SECONDS, SqliteWriter
 
 INSERT = "INSERT INTO kept VALUES (?)"
 
@@ -162,3 +162,18 @@ def test_closing_finishes_what_waits(writer: SqliteWriter, tmp_path: Path) -> No
     gevent.joinall([patient], timeout=20, raise_error=True)
     with contextlib.closing(sqlite3.connect(tmp_path / "kept.db")) as db:
         assert db.execute("SELECT number FROM kept").fetchall() == [(1,)]
+
+
+def test_a_write_that_comes_in_the_moment_in_which_patience_ends_leaves_nobody_waiting(
+    writer: SqliteWriter,
+) -> None:
+    def presses() -> int:
+        gevent.sleep(PATIENCE_SECONDS / 4)
+        return writer.write(inserting(2))
+
+    patient = gevent.spawn(writer.write, inserting(1), may_wait=True)
+    pressing = gevent.spawn(presses)
+    gevent.sleep(0)
+    get_original("time", "sleep")(2 * PATIENCE_SECONDS)  # both timers run out in one turn of the loop
+    gevent.joinall([patient, pressing], timeout=10)
+    assert [patient.value, pressing.value, kept(writer)] == [1, 2, [1, 2]]
