@@ -3,8 +3,8 @@
 Owns: which writes go together. While a transaction is under way others come to wait, and the next takes them all: at a
 hundred calls a second what a write costs most, its way to the thread and back, is paid once for many. Each write has a
 savepoint: one that fails takes none of the others along. What nobody waits for takes no way of its own, but goes along
-with what somebody does. Refuses: to write on the hub's thread (a commit may wait for the disk; the hub must not), and to
-return before what was written is committed.
+with what somebody does. Refuses: to write on the hub's thread (a commit may wait for the disk; the hub must not), and
+to return before what was written is committed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class SqliteWriter:
         self._is_idle.clear()
         if self._is_pressing:
             self._is_writing = True
-            # Now and not in `_begin`: it may have run out in this turn of the loop, and would begin before the callback.
+            # Now and not in `_begin`: it may have run out in this turn of the loop, and be before the callback.
             self._patience_ends.stop()
             self._loop.run_callback(self._begin)
         else:

@@ -175,5 +175,4 @@ def test_a_write_that_comes_in_the_moment_in_which_patience_ends_leaves_nobody_w
     pressing = gevent.spawn(presses)
     gevent.sleep(0)
     get_original("time", "sleep")(2 * PATIENCE_SECONDS)  # both timers run out in one turn of the loop
-    gevent.joinall([patient, pressing], timeout=10)
-    assert [patient.value, pressing.value, kept(writer)] == [1, 2, [1, 2]]
+    assert [patient.get(timeout=10), pressing.get(timeout=10), kept(writer)] == [1, 2, [1, 2]]
