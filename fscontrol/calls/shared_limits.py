@@ -174,7 +174,7 @@ class SharedLimits(Places):
 
     def _compare(self) -> None:
         """Have the store count for us what we hold, and nothing else."""
-        self._differs = False
+        was_away, self._differs = self._is_away, False
         held = self._own.calls
         there = self._shared.calls_of(self._name)
         missing: dict[str, Sequence[str]] = {}
@@ -188,7 +188,7 @@ class SharedLimits(Places):
             for call_sid in self._shared.restore(self._name, missing):
                 self._own.release(call_sid)
         self._given_back |= there - self._own.calls - self._asking.keys()
-        if self._is_away:
+        if was_away:  # lost meanwhile, it is asked again
             self._is_away = False
             self._differs = True  # what was taken while we compared is not there yet
             log.info("calls are counted in the store again")

@@ -15,6 +15,7 @@ from pathlib import Path
 import gevent
 import pytest
 import redis
+from gevent.event import Event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -315,6 +316,36 @@ def test_while_redis_is_away_each_counts_for_itself_and_says_so_once(
     finally:
         here.stop()
         elsewhere.stop()
+
+
+def test_what_was_asked_before_redis_went_does_not_say_that_it_is_back(
+    client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    door, answer, asked = Away(), Event(), [0]
+
+    class Slow(RedisPlaces):
+        """Answers the first comparison when it may."""
+
+        def calls_of(self, holder: str) -> set[str]:
+            asked[0] += 1
+            found = super().calls_of(holder)
+            answer.wait(10)
+            return found
+
+    here = SharedLimits(Slow(client, f"limits{next(_prefixes)}:", door), "here", no_record, time.monotonic)
+    here.start()
+    try:
+        eventually(lambda: asked[0] == 1)
+        door.shut = True
+        assert here.take("1", [TRUNK]) is None
+        answer.set()
+        eventually(lambda: asked[0] > 1)
+        assert "counted in the store again" not in caplog.text
+        door.shut = False
+        eventually(lambda: "counted in the store again" in caplog.text)
+    finally:
+        here.stop()
 
 
 def test_a_redis_that_forgot_everything_is_told_again(
