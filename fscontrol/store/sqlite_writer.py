@@ -61,7 +61,7 @@ class SqliteWriter:
         self._is_pressing = False
         self._loop = gevent.get_hub().loop
         self._is_written = self._loop.async_()
-        self._patience_ends = self._loop.timer(PATIENCE_SECONDS)
+        self._patience: Any = None
         self._batches: SimpleQueue[list[_Write] | None] = _native_queue()
         _start_native_thread(self._run, ())
 
@@ -101,13 +101,22 @@ class SqliteWriter:
         if self._is_pressing:
             self._is_writing = True
             # Now and not in `_begin`: it may have run out in this turn of the loop, and be before the callback.
-            self._patience_ends.stop()
+            self._end_patience()
             self._loop.run_callback(self._begin)
-        else:
-            self._patience_ends.start(self._begin)  # of the first; started already, it goes on
+        elif self._patience is None:
+            # A new one each time: libev's, when it has run out or was stopped, starts again with what was left.
+            self._patience = self._loop.timer(PATIENCE_SECONDS)
+            self._patience.start(self._begin)
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.stop()
+            self._patience.close()
+            self._patience = None
 
     def _begin(self) -> None:
         """On the hub: hand the thread what waits. Whoever waits may be killed, and the others wait still."""
+        self._end_patience()
         together = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TOGETHER))]
         self._is_writing, self._is_pressing = True, bool(self._waiting)
         self._is_written.start(self._end, together)

@@ -158,8 +158,12 @@ def test_places_are_counted_again_after_a_restart(tmp_path: Path) -> None:
             after = Bridge(switch, application)
             eventually(lambda: application.limits.holders == 1)
             eventually(lambda: len(application.book.active) == 1)
-            ended = [c for c in after.ask("GET", "/api/calls")[1]["items"] if c["reason"] == "ended_unseen"]
-            assert [c["status"] for c in ended] == ["completed"]
+
+            def ended_unseen() -> list[str]:
+                items = after.ask("GET", "/api/calls")[1]["items"]
+                return [call["status"] for call in items if call["reason"] == "ended_unseen"]
+
+            eventually(lambda: ended_unseen() == ["completed"])
             assert switch.call(invite("+15551230001")) == 200
 
 

@@ -176,3 +176,27 @@ def test_a_write_that_comes_in_the_moment_in_which_patience_ends_leaves_nobody_w
     gevent.sleep(0)
     get_original("time", "sleep")(2 * PATIENCE_SECONDS)  # both timers run out in one turn of the loop
     assert [patient.get(timeout=10), pressing.get(timeout=10), kept(writer)] == [1, 2, [1, 2]]
+
+
+def test_each_write_that_may_wait_has_patience(writer: SqliteWriter, said: list[str]) -> None:
+    writer.write(inserting(100), may_wait=True)  # alone, until patience has run out
+    said.clear()
+    for number in range(3):
+        patient = gevent.spawn(writer.write, inserting(2 * number), may_wait=True)
+        gevent.sleep(PATIENCE_SECONDS / 10)
+        writer.write(inserting(2 * number + 1))
+        assert patient.get(timeout=10) == 2 * number
+    assert said.count("COMMIT") == 3
+
+
+def test_many_at_once_are_all_told_after_their_own_commit(writer: SqliteWriter) -> None:
+    def busy(number: int) -> int | None:
+        get_original("time", "sleep")(
+            0.0002
+        )  # together longer than gevent goes on with its callbacks in one turn
+        return writer.write(inserting(number), may_wait=number % 10 > 0)
+
+    for burst in range(3):
+        numbers = range(200 * burst, 200 * burst + 200)
+        writing = [gevent.spawn(busy, number) for number in numbers]
+        assert [one.get(timeout=10) for one in writing] == list(numbers)
