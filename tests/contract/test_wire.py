@@ -56,11 +56,15 @@ def test_all_hear_the_same_and_go_on_anywhere(tmp_path: Path) -> None:
         eventually(lambda: works(here) and works(there))
         at_both = everything(here), everything(there)
         here.publish("call", "7", call(1) | {"reason": "ä"})
+        first, the_same = map(told, at_both)
+        assert first == the_same
         there.publish("gateway", None, GATEWAY)
-        heard = [[told(listener) for _ in range(2)] for listener in at_both]
-        assert heard[0] == heard[1]
-        first, second = heard[0]
-        assert {(each.kind, each.organization) for each in heard[0]} == {("call", "7"), ("gateway", None)}
+        second, the_same = map(told, at_both)
+        assert second == the_same
+        assert [(each.kind, each.organization) for each in (first, second)] == [
+            ("call", "7"),
+            ("gateway", None),
+        ]
         at_the_other = there.listen(lambda _key: True, first.name)
         assert (at_the_other.knows_all, told(at_the_other)) == (True, second)
         with carried(url) as started_anew:
