@@ -55,7 +55,8 @@ def listening(bridge: Bridge, last_seen: str = "") -> Iterator[Iterator[str]]:
     headers = {"Authorization": f"Bearer {API_KEY}"} | ({"Last-Event-ID": last_seen} if last_seen else {})
     with requests.get(f"{bridge.url}/api/events", headers=headers, stream=True, timeout=20) as answer:
         lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
-        yield iter(lambda: "\n".join(iter(lambda: next(lines), "")), "end")
+        blocks = iter(lambda: "\n".join(iter(lambda: next(lines), "")), "end")
+        yield (block for block in blocks if block != ":")  # what is sent to learn whether anybody is there
 
 
 def event_in(block: str) -> tuple[str, str, dict[str, object]]:
