@@ -256,6 +256,8 @@ class CallBook:
                 self._write_or_wait(*queue.popleft())
         finally:
             del self._being_written[record.call_sid]
+            for left in queue:  # whoever wrote was killed: those of others are theirs
+                self._wait(*left)
 
     def _write_or_wait(self, record: CallRecord, messages: list[OutboxMessage]) -> None:
         if self._waiting:

@@ -69,7 +69,8 @@ class SqliteWriter:
         """Run `work` within a transaction; the calling greenlet waits until it is committed, the hub does not.
 
         What `may_wait` goes along with the next that may not, or by itself when its patience has ended. Raises what
-        `work` raises, and `sqlite3.Error` when the transaction could not be begun or committed.
+        `work` raises, and `sqlite3.Error` when the transaction could not be begun or committed: SQLite gives up on
+        another process after its busy timeout, which is the deadline of who waits here.
         """
         if self._is_closed:
             raise sqlite3.ProgrammingError("the database is closed")

@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import gevent
 import pytest
 
 from fscontrol.calls.book import CallBook
@@ -93,4 +94,20 @@ def test_a_comparison_leaves_a_living_siblings_calls_to_it(tmp_path: Path) -> No
     assert not book.get("gone").status.is_final
     book.compare_with_channels("fs1", json.dumps({"rows": rows}), time.time(), lambda _uuid: False)
     assert book.get("gone").reason == "ended_unseen", "nobody's"
+    store.close()
+
+
+def test_what_others_had_to_write_is_not_lost_with_who_wrote(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "f.db", Vault(["A" * 43 + "="]), 100)
+    book = CallBook(store, Limits(time.monotonic), None, time.time)
+    writing = gevent.spawn(book.put, record("one"))
+    gevent.sleep(0)  # it has begun, and the commit takes more than a turn
+    book.put(record("one").model_copy(update={"sip_status": 200}))
+    assert not writing.ready()
+    writing.kill()
+    assert not book.is_stored("one")
+    book.stop()
+    stored = store.call("one")
+    assert stored is not None
+    assert stored.sip_status == 200
     store.close()

@@ -11,6 +11,7 @@ import gevent
 import pytest
 from gevent.monkey import get_original
 
+from fscontrol.store import sqlite_writer
 from fscontrol.store.sqlite_writer import PATIENCE_SECONDS, SqliteWriter
 
 INSERT = "INSERT INTO kept VALUES (?)"
@@ -178,12 +179,17 @@ def test_a_write_that_comes_in_the_moment_in_which_patience_ends_leaves_nobody_w
     assert [patient.get(timeout=10), pressing.get(timeout=10), kept(writer)] == [1, 2, [1, 2]]
 
 
-def test_each_write_that_may_wait_has_patience(writer: SqliteWriter, said: list[str]) -> None:
+def test_each_write_that_may_wait_has_patience(
+    writer: SqliteWriter, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "PATIENCE_SECONDS", 0.001)
     writer.write(inserting(100), may_wait=True)  # alone, until patience has run out
+    monkeypatch.setattr(sqlite_writer, "PATIENCE_SECONDS", 60.0)
     said.clear()
     for number in range(3):
         patient = gevent.spawn(writer.write, inserting(2 * number), may_wait=True)
-        gevent.sleep(PATIENCE_SECONDS / 10)
+        patient.join(0.05)
+        assert not patient.ready()
         writer.write(inserting(2 * number + 1))
         assert patient.get(timeout=10) == 2 * number
     assert said.count("COMMIT") == 3
